@@ -1,0 +1,1 @@
+"""Boxes, targets, loss, decoding and non-maximum suppression."""

@@ -1,0 +1,1 @@
+"""Scores, drawings and the report."""

@@ -1,0 +1,1 @@
+"""Typed, strict parameters: one module per block of params.yaml."""

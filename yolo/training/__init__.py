@@ -1,0 +1,1 @@
+"""Schedules, state and the training loop."""
