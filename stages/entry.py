@@ -1,0 +1,27 @@
+"""How every stage starts and fails: parameters checked first, errors without a traceback."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from yolo.errors import UserError
+from yolo.params.document import View, parse
+
+Inputs = TypeVar("Inputs", bound=View)
+
+
+def read_inputs(view: type[Inputs]) -> Inputs:
+    """Check the whole of `params.yaml`, then return the keys that this stage reads."""
+    from yolo.params.whole import check
+
+    return parse(view, check())
+
+
+def run(stage: Callable[[], None]) -> NoReturn:
+    """Call the stage; print a `UserError` as one message and exit with status 1."""
+    try:
+        stage()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,52 @@
+"""Block `detect_train`: the detector (paper section 2.2)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from yolo.params.document import Block
+from yolo.params.optimisation import Optimisation
+from yolo.params.values import Count, Positive, Scale, Seed, Threshold
+
+
+class DetectorAugmentation(Block):
+    """Random crop, flip and colours (data.c: load_data_detection; image.c: distort_image)."""
+
+    jitter: Annotated[float, Field(ge=0, lt=0.5)]
+    """Each side of the crop moves by up to this share of the image."""
+    flip: bool
+    hue: Annotated[float, Field(ge=0, le=1)]
+    saturation: Positive
+    exposure: Positive
+
+
+class Loss(Block):
+    """Weights of the loss terms (paper equation 3)."""
+
+    coord_scale: Scale
+    object_scale: Scale
+    noobject_scale: Scale
+    class_scale: Scale
+    rescore: bool
+    """Confidence is taught the IoU of the predicted box (true) or 1 (false)."""
+
+
+class Validation(Block):
+    """The mAP on the validation split during training."""
+
+    every: Count
+    """Batches between two validations."""
+    score_threshold: Threshold
+    nms_iou: Threshold
+
+
+class DetectTrain(Block):
+    """Detector training."""
+
+    seed: Seed
+    keep: Literal["best", "last"]
+    """Which weights the stage hands on: those of the best validation mAP, or the last."""
+    validation: Validation
+    loss: Loss
+    optimisation: Optimisation
+    augmentation: DetectorAugmentation

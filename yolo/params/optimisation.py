@@ -1,0 +1,60 @@
+"""What both trainings have in common: batches, SGD and the learning-rate schedule."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from yolo.params.document import Block
+from yolo.params.values import Count, Positive, Scale
+
+
+class Schedule(Block):
+    """The original's learning-rate policies (network.c: get_current_rate)."""
+
+    policy: Literal["constant", "steps", "poly"]
+    learning_rate: Positive
+    burn_in: Annotated[int, Field(ge=0)]
+    """Batches over which the rate rises from 0 as (batch / burn_in) ** power."""
+    power: Positive
+    """Exponent of the rise and of policy poly: rate * (1 - batch / batches) ** power."""
+    steps: list[Count]
+    """Policy steps: batch numbers at which the rate is multiplied by the scale beside it."""
+    scales: list[Positive]
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.steps) != len(self.scales):
+            raise ValueError(
+                f"has {len(self.steps)} steps and {len(self.scales)} scales; each step needs one"
+            )
+        if self.steps != sorted(set(self.steps)):
+            raise ValueError("must have steps in strictly rising order")
+        return self
+
+
+class Optimisation(Block):
+    """Stochastic gradient descent as the original does it: momentum, decay on weights only."""
+
+    batch: Count
+    """Images per update, over all processes and accumulated forward passes."""
+    batches: Count
+    """Updates in the whole training."""
+    batch_norm_images: Count
+    """Images over which batch normalisation takes its statistics; divides `batch`."""
+    precision: Literal["fp32", "bf16"]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    decay: Scale
+    clip_norm: Positive | None
+    """Largest norm of the gradient; null: no clipping, as in the original."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
+    """Decay of the moving average of the weights that is kept; null: none, as in the original."""
+    schedule: Schedule
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        if self.batch % self.batch_norm_images:
+            raise ValueError(
+                f"has batch {self.batch}, which batch_norm_images "
+                f"{self.batch_norm_images} does not divide"
+            )
+        return self

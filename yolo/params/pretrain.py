@@ -1,0 +1,48 @@
+"""Block `pretrain`: the backbone as a classifier (paper section 2.2)."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from yolo.params.document import Block
+from yolo.params.optimisation import Optimisation
+from yolo.params.values import Count, Positive, Seed
+
+
+class ClassifierAugmentation(Block):
+    """Random crops and colours (image.c: random_augment_image, distort_image)."""
+
+    min_crop: Annotated[int, Field(ge=16)]
+    """The shorter side is resized to a random length from min_crop to max_crop before the crop."""
+    max_crop: Annotated[int, Field(ge=16)]
+    flip: bool
+    hue: Annotated[float, Field(ge=0, le=1)]
+    saturation: Positive
+    exposure: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_crop > self.max_crop:
+            raise ValueError(f"has min_crop {self.min_crop} above max_crop {self.max_crop}")
+        return self
+
+
+class Pretrain(Block):
+    """Pre-training."""
+
+    seed: Seed
+    input_size: Annotated[int, Field(ge=32)]
+    """Side of the square crop in pixels; half the detector's in the paper."""
+    validate_every: Count
+    """Batches between two validations."""
+    optimisation: Optimisation
+    augmentation: ClassifierAugmentation
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.augmentation.min_crop < self.input_size:
+            raise ValueError(
+                f"has augmentation.min_crop {self.augmentation.min_crop} "
+                f"below input_size {self.input_size}"
+            )
+        return self
