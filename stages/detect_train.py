@@ -1,0 +1,55 @@
+"""Stage `detect_train`: YOLO v1 on the clean detection set, from the backbone."""
+
+from pathlib import Path
+
+from pydantic import AliasPath, Field
+from yolo.model.backbone import load_backbone
+from yolo.model.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.layers import set_batch_norm_images
+
+from stages.entry import read_inputs, run
+from stages.training import trained
+from yolo.data.store import CleanSet
+from yolo.params.detect_train import DetectTrain
+from yolo.params.document import View
+from yolo.params.model import Boxes, Grid, InputSize, Network, Width
+from yolo.training.detection import Detection
+
+
+class Inputs(View):
+    """The parameters that this stage reads."""
+
+    network: Network = Field(validation_alias=AliasPath("model", "network"))
+    width: Width = Field(validation_alias=AliasPath("model", "width"))
+    input_size: InputSize = Field(validation_alias=AliasPath("model", "input_size"))
+    grid: Grid = Field(validation_alias=AliasPath("model", "grid"))
+    boxes: Boxes = Field(validation_alias=AliasPath("model", "boxes"))
+    detect_train: DetectTrain
+
+
+def main() -> None:
+    """Train from the backbone; write the weights that `keep` asks for and the curves."""
+    inputs = read_inputs(Inputs)
+    params = inputs.detect_train
+    clean = CleanSet(Path("data/clean/detection"))
+    spec = DetectorSpec(
+        inputs.network, inputs.width, inputs.input_size, inputs.grid, inputs.boxes, clean.classes
+    )
+    detector = build_detector(spec, seed=params.seed)
+    load_backbone(detector, Path("models/backbone.safetensors"))
+    set_batch_norm_images(detector, params.optimisation.batch_norm_images)
+    with trained(
+        "detect_train",
+        inputs,
+        Detection(detector, clean, params),
+        params.optimisation,
+        seed=params.seed,
+        validate_every=params.validation.every,
+        keep=params.keep,
+    ) as result:
+        detector.load_state_dict(result.weights)
+        save_detector(Path("models/detector.safetensors"), detector)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from yolo.errors import UserError
+from yolo.errors import Stopped, UserError
 from yolo.params.document import View, parse
 
 Inputs = TypeVar("Inputs", bound=View)
@@ -18,10 +18,13 @@ def read_inputs(view: type[Inputs]) -> Inputs:
 
 
 def run(stage: Callable[[], None]) -> NoReturn:
-    """Call the stage; print a `UserError` as one message and exit with status 1."""
+    """Call the stage; print what the user must know and exit with the status it deserves."""
     try:
         stage()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)
     sys.exit(0)

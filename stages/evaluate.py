@@ -1,0 +1,102 @@
+"""Stage evaluate: score the detector on the test split, which it sees through pictures alone."""
+
+import csv
+from pathlib import Path
+
+import torch
+
+from stages.entry import read_inputs, run
+from yolo import runtime
+from yolo.data import images
+from yolo.data.store import CleanSet
+from yolo.errors import UserError
+from yolo.evaluation import analysis, devkit, pictures, report
+from yolo.evaluation.clean_truth import read_truth
+from yolo.evaluation.columns import to_columns
+from yolo.evaluation.predict import Picture, detect
+from yolo.files import digest, replacing, replacing_folder, write_json
+from yolo.model import weights
+from yolo.model.detector import load_detector
+from yolo.params.document import View
+from yolo.params.evaluate import Evaluate
+from yolo.progress import progress
+
+CLEAN = Path("data/clean/detection")
+DETECTOR = Path("models/detector.safetensors")
+REPORTS = Path("reports/evaluate")
+SPLIT = "test"
+
+
+class Inputs(View):
+    """The keys of `params.yaml` that this stage reads."""
+
+    evaluate: Evaluate
+
+
+def main() -> None:
+    """Predict, score, write the reports."""
+    wanted = read_inputs(Inputs).evaluate
+    settings = runtime.from_environment()
+    torch.set_num_threads(settings.threads)
+    device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    clean = CleanSet(CLEAN)
+    split = clean.split(SPLIT)
+    detector = load_detector(DETECTOR).to(device)
+    if detector.spec.classes != clean.classes:
+        raise UserError(
+            f"{DETECTOR} knows the classes {', '.join(detector.spec.classes)}, "
+            f"{CLEAN} has {', '.join(clean.classes)}; `dvc repro detect_train` trains on them"
+        )
+
+    def read(index: int) -> Picture:
+        return images.decode(split.image(index), split.name(index))
+
+    numbers = range(len(split))
+    found = detect(
+        detector,
+        (read(index) for index in progress(numbers, "evaluate")),
+        score_threshold=wanted.score_threshold,
+        nms_iou=wanted.nms_iou,
+        device=device,
+    )
+    # what the files hold is what is scored
+    detections = devkit.rounded(to_columns(found))
+    results = analysis.analyse(
+        detections,
+        read_truth(split),
+        clean.classes,
+        images.sizes(split),
+        wanted.picture_threshold,
+    )
+    shown = pictures.show(results, detections, wanted.pictures, split.name, read)
+    origin = report.Origin(
+        card=weights.read_card(DETECTOR),
+        parameters=wanted.model_dump(),
+        hashes={str(path): digest(path) for path in (DETECTOR, split.path, CLEAN / "classes.json")},
+    )
+    page = report.render(results, shown, origin)
+
+    with replacing_folder(REPORTS / "pictures") as folder:
+        for picture in shown:
+            (folder / picture.file).write_bytes(picture.jpeg)
+    with replacing_folder(REPORTS / "detections") as folder:
+        names = [split.name(index) for index in numbers]
+        devkit.write_detections(folder, detections, names, clean.classes, SPLIT)
+    with replacing(REPORTS / "precision_recall.csv") as temporary:
+        _write_curves(temporary, results)
+    with replacing(REPORTS / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    write_json(REPORTS / "metrics.json", analysis.metrics(results))
+
+
+def _write_curves(path: Path, results: analysis.Analysis) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("class", "recall", "precision"))
+        for name, curve in zip(results.classes, results.curves, strict=True):
+            for recall, precision in zip(curve.recall, curve.precision, strict=True):
+                writer.writerow((name, f"{recall:.6f}", f"{precision:.6f}"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,4 +1,4 @@
-"""The one exception whose text is meant for the person who runs the program."""
+"""The exceptions whose text is meant for the person who runs the program."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,12 @@ class UserError(ValueError):
     The message says what was wrong, where (file, row, key) and what to do. Commands and stages
     print it without a traceback and exit with status 1.
     """
+
+
+class Stopped(Exception):
+    """A training that ended early with its state saved; the same command goes on from there."""
+
+    def __init__(self, message: str, status: int) -> None:
+        """`status`: the exit status of the stage, 75 when it was told to stop."""
+        super().__init__(message)
+        self.status = status

@@ -6,10 +6,11 @@ None of them is a DVC dependency: changing one reruns nothing.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from yolo.errors import UserError
 
+Device = Literal["auto", "cpu"]
 Tracking = Literal["offline", "online", "disabled"]
 
 
@@ -17,8 +18,8 @@ Tracking = Literal["offline", "online", "disabled"]
 class Runtime:
     """Settings read from the environment; each has a default that works on any machine."""
 
-    device: str | None = None
-    """`YOLO_DEVICE`: cpu, cuda, cuda:1, mps; by default the first accelerator, else the CPU."""
+    device: Device = "auto"
+    """`YOLO_DEVICE`: auto (an accelerator where there is one) or cpu."""
     threads: int = 0
     """`YOLO_THREADS`: CPU threads of the numerics; 0: as many as the process may use."""
     workers: int = 0
@@ -31,17 +32,13 @@ class Runtime:
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
     """Read the settings; raise `UserError` naming the variable, its value and what is allowed."""
-    tracking = environ.get("YOLO_TRACKING", "offline")
-    if tracking not in get_args(Tracking):
-        allowed = ", ".join(get_args(Tracking))
-        raise UserError(f"YOLO_TRACKING is {tracking!r}; allowed: {allowed}")
     micro_batch = _integer(environ, "YOLO_MICRO_BATCH", default=0, minimum=0)
     return Runtime(
-        device=environ.get("YOLO_DEVICE") or None,
+        device=_choice(environ, "YOLO_DEVICE", Device),
         threads=_integer(environ, "YOLO_THREADS", default=0, minimum=0) or usable_cores(),
         workers=_integer(environ, "YOLO_WORKERS", default=0, minimum=0),
         micro_batch=micro_batch or None,
-        tracking=tracking,  # type: ignore[arg-type]
+        tracking=_choice(environ, "YOLO_TRACKING", Tracking),
     )
 
 
@@ -57,3 +54,11 @@ def _integer(environ: Mapping[str, str], name: str, *, default: int, minimum: in
     if not text.isdecimal() or int(text) < minimum:
         raise UserError(f"{name} is {text!r}; allowed: a whole number from {minimum} up")
     return int(text)
+
+
+def _choice(environ: Mapping[str, str], name: str, kind: Any) -> Any:
+    allowed = get_args(kind)
+    chosen = environ.get(name) or allowed[0]
+    if chosen not in allowed:
+        raise UserError(f"{name} is {chosen!r}; allowed: {', '.join(allowed)}")
+    return chosen

@@ -1,6 +1,9 @@
-"""Block `validate`: what the clean data must fulfil, and what happens to what does not."""
+"""Block `validate`: what the clean data must fulfil, and what happens to what does not.
 
-from typing import Annotated
+The rules are described in `yolo/data/rules.py`.
+"""
+
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,20 +11,62 @@ from yolo.params.document import Block
 from yolo.params.values import Count
 
 Rejected = Annotated[float, Field(ge=0, le=1)]
+DropImage = Literal["fail", "drop_image"]
+ImagePolicy = Literal["fail", "drop_image", "warn"]
+DropObject = Literal["fail", "drop_image", "drop_object"]
+SetPolicy = Literal["fail", "warn"]
+
+
+class ClassificationPolicies(Block):
+    """What happens to a picture, or to the set, that breaks a rule."""
+
+    unreadable_image: DropImage
+    missing_annotation: DropImage
+    unknown_class: DropImage
+    duplicate_image: ImagePolicy
+    class_coverage: SetPolicy
+    evaluation_coverage: SetPolicy
+
+
+class DetectionPolicies(Block):
+    """What happens to a picture, to an object, or to the set, that breaks a rule."""
+
+    missing_image: DropImage
+    unreadable_image: DropImage
+    missing_annotation: DropImage
+    unreadable_annotation: DropImage
+    size_mismatch: ImagePolicy
+    filename_mismatch: ImagePolicy
+    duplicate_id: ImagePolicy
+    duplicate_image: ImagePolicy
+    unknown_class: DropObject
+    invalid_box: DropObject
+    empty_box: DropObject
+    box_outside: Literal["fail", "drop_image", "drop_object", "clip"]
+    invalid_flag: Literal["fail", "drop_image", "drop_object", "warn"]
+    class_coverage: SetPolicy
+    evaluation_coverage: SetPolicy
 
 
 class ClassificationRules(Block):
     """Contract of the classification set."""
 
     min_images: Count
+    """Least number of admitted pictures in each split."""
     max_rejected: Rejected
+    """Largest share of the pictures that the rules may drop, those of unknown classes aside."""
+    rules: ClassificationPolicies
 
 
 class DetectionRules(Block):
     """Contract of the detection set."""
 
     min_images: Count
+    """Least number of admitted pictures in each split."""
     max_rejected: Rejected
+    """Largest share of the pictures, and of the objects, that the rules may drop, objects of
+    unknown classes aside."""
+    rules: DetectionPolicies
 
 
 class Validate(Block):

@@ -1,0 +1,187 @@
+"""What the pipeline would do and why: DVC's own graph and status, asked once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from yolo.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+Kind = Literal["parameter", "code", "data", "out", "command", "new"]
+_WORDS = {"modified": "changed", "deleted": "missing", "new": "new"}
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One reason why a stage is stale: what changed, and how."""
+
+    kind: Kind
+    what: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.what}: {self.how}" if self.what else f"{self.kind}: {self.how}"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of `dvc.yaml`, the stages right above it, and why it must run (empty: up to date)."""
+
+    name: str
+    upstream: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def stale(self) -> bool:
+        """Whether DVC would run it even if nothing above it changed."""
+        return bool(self.changes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages that a run covers, each after those above it."""
+
+    root: Path
+    stages: tuple[PlannedStage, ...]
+
+    def below_stale(self) -> set[str]:
+        """Names of stages that are not stale but may become so when those above them have run."""
+        reached: set[str] = set()
+        stale = {stage.name for stage in self.stages if stage.stale}
+        for stage in self.stages:
+            if (stale | reached) & set(stage.upstream):
+                reached.add(stage.name)
+        return reached - stale
+
+    def table(self) -> str:
+        """One line per stage; under a stale one a line per reason."""
+        below = self.below_stale()
+        width = max((len(stage.name) for stage in self.stages), default=0)
+        lines = []
+        for stage in self.stages:
+            state = "stale" if stage.stale else "up to date"
+            if stage.name in below:
+                state = "may become stale"
+            lines.append(f"{stage.name:<{width}}  {state}")
+            lines.extend(f"{'':<{width}}    {change}" for change in stage.changes)
+        return "\n".join(lines)
+
+
+def read_plan(targets: Sequence[str] = (), start: Path | None = None) -> Plan:
+    """Ask DVC about the stages `targets` and all above them (default: every stage).
+
+    A target is the name of a stage (`validate@detection`) or of a group (`validate`). `start` is a
+    folder inside the project, by default the current one. Raises `UserError` for an unknown target
+    and with DVC's own words when DVC cannot answer (no project, broken YAML, another run active).
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(Repo.find_root(start)) as repo:
+            stages = _in_order(repo, targets)
+            names = {stage.name for stage in stages}
+            upstream = {
+                stage.name: tuple(
+                    sorted(above.name for above in repo.index.graph.successors(stage))
+                )
+                for stage in stages
+            }
+            status = repo.status(targets=[stage.addressing for stage in stages]) if stages else {}
+            planned = tuple(
+                PlannedStage(
+                    stage.name,
+                    tuple(name for name in upstream[stage.name] if name in names),
+                    tuple(_changes(stage, status.get(stage.addressing, []))),
+                )
+                for stage in stages
+            )
+            return Plan(Path(repo.root_dir), planned)
+    except DvcException as error:
+        raise UserError(_message(error)) from None
+
+
+def _in_order(repo: "Repo", targets: Sequence[str]) -> list["PipelineStage"]:
+    """The pipeline stages among `targets` and above them, each after those above it."""
+    import networkx as nx
+    from dvc.stage import PipelineStage
+
+    graph = repo.index.graph
+    wanted = set(graph)
+    if targets:
+        chosen = {stage for target in targets for stage in _collect(repo, target)}
+        wanted = chosen.union(*(nx.descendants(graph, stage) for stage in chosen))
+    position = {stage: number for number, stage in enumerate(repo.index.stages)}
+    # an edge points from a stage to the one above it
+    ordered = nx.lexicographical_topological_sort(graph.subgraph(wanted).reverse(), position.get)
+    return [stage for stage in ordered if isinstance(stage, PipelineStage)]
+
+
+def _collect(repo: "Repo", target: str) -> list[Any]:
+    from dvc.exceptions import DvcException
+
+    try:
+        return list(repo.stage.collect(target))
+    except DvcException:
+        names = ", ".join(stage.addressing for stage in repo.index.stages)
+        raise UserError(f"no stage is named {target!r}; the stages are: {names}") from None
+
+
+def _changes(stage: "PipelineStage", entries: Sequence[Any]) -> Iterator[Change]:
+    """Turn DVC's status of one stage into reasons."""
+    if entries and not any(out.hash_info for out in stage.outs):
+        yield Change("new", "", "has no recorded run")
+        return
+    parameters = {str(dep): dep for dep in stage.deps if hasattr(dep, "read_params")}
+    for entry in entries:
+        if entry == "changed command":
+            yield Change("command", "", "changed in dvc.yaml")
+        elif entry == "always changed":
+            yield Change("command", "", "always runs")
+        elif "changed deps" in entry:
+            for path, how in entry["changed deps"].items():
+                if isinstance(how, dict):
+                    yield from _parameter_changes(parameters[path], how)
+                else:
+                    kind = "code" if path.endswith(".py") else "data"
+                    yield Change(kind, path, _WORDS.get(how, how))
+        elif "changed outs" in entry:
+            for path, how in entry["changed outs"].items():
+                yield Change("out", path, _WORDS.get(how, how))
+
+
+def _parameter_changes(dependency: Any, status: Mapping[str, str]) -> Iterator[Change]:
+    """Name each leaf that differs, with its recorded and its present value."""
+    recorded, present = dependency.hash_info.value or {}, dependency.read_params()
+    for key in status:
+        before = dict(_leaves(key, recorded.get(key, _MISSING)))
+        after = dict(_leaves(key, present.get(key, _MISSING)))
+        for leaf in sorted(before | after):
+            old, new = before.get(leaf, _MISSING), after.get(leaf, _MISSING)
+            if old != new:
+                yield Change("parameter", leaf, f"{_show(old)} → {_show(new)}")
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(f"{key}.{name}", inner)
+    elif value is not _MISSING:
+        yield key, value
+
+
+def _show(value: Any) -> str:
+    if value is _MISSING:
+        return "absent"
+    return "null" if value is None else str(value)
+
+
+def _message(error: BaseException) -> str:
+    """DVC's message, with its cause when that says more."""
+    cause = error.__cause__
+    return f"DVC: {error}" + (f": {cause}" if cause and str(cause) not in str(error) else "")

@@ -1,0 +1,77 @@
+"""A Prefect server for one flow run, when the user has configured none."""
+
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.process import Process
+from yolo.errors import UserError
+
+_START_SECONDS = 120.0
+
+
+class TemporaryServer:
+    """A server on a free port of 127.0.0.1, its database in `home`: starting, or answering.
+
+    Prefect would start one by itself, but that one survives a killed flow.
+    """
+
+    def __init__(self, home: Path):
+        """Start the process and return at once."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        home.mkdir(parents=True, exist_ok=True)
+        self.url = f"http://127.0.0.1:{port}/api"
+        command = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "error"]
+        command += ["--host", "127.0.0.1", "--port", str(port)]
+        environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0"}
+        # the switches with which Prefect's own temporary server leaves out its periodic services
+        environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+        self._process = Process(
+            [*command, "prefect.server.api.server:create_app"],
+            cwd=home,
+            env=environment,
+            grace=5.0,
+        )
+        self._output: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait(self) -> None:
+        """Return when it answers; raise `UserError` with its last words when it does not."""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._reader.is_alive():
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        words = "\n".join(self._output[-20:]) or f"no answer in {_START_SECONDS:.0f} s"
+        raise UserError(f"the temporary Prefect server did not start: {words}")
+
+    def end(self) -> None:
+        """End the server and wait for it."""
+        self._process.end()
+        self._process.wait()
+
+    def _read(self) -> None:
+        for line in self._process.lines():
+            self._output.append(line)
+
+
+@contextmanager
+def temporary_server(home: Path) -> Iterator[TemporaryServer]:
+    """Start a server and end it when the block ends."""
+    server = TemporaryServer(home)
+    try:
+        yield server
+    finally:
+        server.end()

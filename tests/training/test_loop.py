@@ -1,0 +1,260 @@
+"""The training loop on a problem that takes milliseconds."""
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+from yolo.data.loader import load
+from yolo.errors import Stopped, UserError
+from yolo.params.optimisation import Optimisation
+from yolo.runtime import Runtime
+from yolo.training.checkpoint import StateFolder
+from yolo.training.loop import Training
+from yolo.training.tracking import Tracker
+
+OPTIMISATION = Optimisation.model_validate(
+    {
+        "batch": 8,
+        "batches": 12,
+        "batch_norm_images": 2,
+        "precision": "fp32",
+        "momentum": 0.9,
+        "decay": 0.001,
+        "clip_norm": None,
+        "ema": None,
+        "schedule": {
+            "policy": "constant",
+            "learning_rate": 0.05,
+            "burn_in": 0,
+            "power": 1.0,
+            "steps": [],
+            "scales": [],
+        },
+    }
+)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    names: list[str]
+    places: torch.Tensor
+
+    def to(self, device):
+        return self
+
+
+class Points:
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, place):
+        return place
+
+
+def collate(places):
+    return Numbers([str(place) for place in places], torch.tensor(places, dtype=torch.float32))
+
+
+class Regression:
+    """Learn a line; dropout makes each update depend on its own random numbers."""
+
+    metric = "accuracy"
+    images = 20
+
+    def __init__(self, happening=None):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self._happening = happening or (lambda update: None)
+        self._updates = 0
+
+    def batches(self, shares, workers):
+        return load(Points(), shares, collate, workers)
+
+    def loss(self, model, batch):
+        self._updates += 1
+        self._happening(self._updates)
+        error = model(batch.places / 20)[:, 0] - batch.places[:, 1] / 20
+        return {"loss": error.square().mean(), "term": error.abs().mean()}
+
+    def validate(self, model):
+        return {"accuracy": 0.5}
+
+
+class Linear(Regression):
+    """Without dropout, for what must not depend on how a batch is cut."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def train(folder, task, *, keep="last", optimisation=OPTIMISATION, runtime=None):
+    state = StateFolder(folder, "0")
+    runtime = runtime or Runtime(device="cpu", threads=1)
+    tracker = Tracker(state.path, "disabled", "test", {})
+    training = Training(
+        task,
+        optimisation,
+        seed=1,
+        validate_every=5,
+        folder=state,
+        runtime=runtime,
+        tracker=tracker,
+    )
+    try:
+        return training.run(keep)
+    finally:
+        tracker.close()
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def stop_at(number):
+    def happening(update):
+        if update == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return happening
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+@pytest.mark.parametrize("moment", [1, 5, 7])
+def test_a_stopped_training_ends_with_the_bytes_of_one_that_was_not(tmp_path, moment, ema):
+    optimisation = OPTIMISATION.model_copy(update={"ema": ema})
+    whole = train(tmp_path / "whole", Regression(), optimisation=optimisation)
+    with pytest.raises(Stopped, match="same command") as stopped:
+        train(tmp_path / "cut", Regression(stop_at(moment)), optimisation=optimisation)
+    assert stopped.value.status == 75
+    resumed = train(tmp_path / "cut", Regression(), optimisation=optimisation)
+    assert same(whole.weights, resumed.weights)
+    assert whole.curves == resumed.curves
+
+
+def test_other_seeds_give_other_weights(tmp_path):
+    first = train(tmp_path / "a", Regression())
+    task = Regression()
+    task.model[0].weight.data.add_(0.1)
+    assert not same(first.weights, train(tmp_path / "b", task).weights)
+
+
+def test_micro_batches_change_rounding_only(tmp_path):
+    whole = train(tmp_path / "whole", Linear())
+    runtime = Runtime(device="cpu", threads=1, micro_batch=2)
+    cut = train(tmp_path / "cut", Linear(), runtime=runtime)
+    for name, value in whole.weights.items():
+        torch.testing.assert_close(cut.weights[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_micro_batch_below_the_normalisation_group_is_refused(tmp_path):
+    runtime = Runtime(device="cpu", threads=1, micro_batch=1)
+    with pytest.raises(UserError, match="YOLO_MICRO_BATCH is 1.*at least batch_norm_images, 2"):
+        train(tmp_path, Linear(), runtime=runtime)
+
+
+def test_a_loss_that_is_not_finite_stops_with_terms_and_images(tmp_path):
+    task = Linear()
+    task.model[0].weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"batch 1: loss nan, term nan.*Images.*\(0, "):
+        train(tmp_path, task)
+
+
+def test_the_best_weights_are_those_of_the_best_validation(tmp_path):
+    class Scored(Linear):
+        scores = iter([0.2, 0.7, 0.7, 0.1])
+
+        def validate(self, model):
+            return {"accuracy": next(self.scores)}
+
+    optimisation = OPTIMISATION.model_copy(update={"batches": 20})
+    result = train(tmp_path, Scored(), keep="best", optimisation=optimisation)
+    # Of equal validations the later counts.
+    assert result.batch == 15
+    assert [row["accuracy"] for row in result.curves] == [0.2, 0.7, 0.7, 0.1]
+
+
+def test_the_moving_average_is_what_is_kept(tmp_path):
+    """With decay d the average after each update is d * average + (1 - d) * weights."""
+    seen = []
+
+    class Watched(Linear):
+        def loss(self, model, batch):
+            seen.append(model[2].bias.detach().clone())
+            return super().loss(model, batch)
+
+    optimisation = OPTIMISATION.model_copy(update={"ema": 0.5, "batches": 3})
+    averaged = train(tmp_path / "ema", Watched(), optimisation=optimisation)
+    last = train(
+        tmp_path / "plain", Linear(), optimisation=OPTIMISATION.model_copy(update={"batches": 3})
+    )
+    after = [*seen[1:3], last.weights["2.bias"]]
+    expected = after[0]
+    for value in after[1:]:
+        expected = 0.5 * expected + 0.5 * value
+    torch.testing.assert_close(averaged.weights["2.bias"], expected)
+
+
+def test_clipping_bounds_the_first_step(tmp_path):
+    optimisation = OPTIMISATION.model_copy(
+        update={"clip_norm": 0.001, "batches": 1, "decay": 0.0, "momentum": 0.0}
+    )
+    task = Linear()
+    before = {name: value.clone() for name, value in task.model.state_dict().items()}
+    result = train(tmp_path, task, optimisation=optimisation)
+    moved = sum((result.weights[k] - before[k]).square().sum() for k in before).sqrt()
+    assert moved == pytest.approx(0.05 * 0.001, rel=1e-3)
+
+
+def test_curves_hold_the_mean_terms_between_validations(tmp_path):
+    result = train(tmp_path, Linear())
+    assert [row["batch"] for row in result.curves] == [5, 10, 12]
+    assert set(result.curves[0]) == {"batch", "learning_rate", "loss", "term", "accuracy"}
+    logged = [json.loads(line) for line in (tmp_path / "0" / "log.jsonl").open()]
+    assert logged == result.curves
+
+
+def test_a_full_disk_keeps_the_previous_state(tmp_path, monkeypatch):
+    folder = StateFolder(tmp_path, "0")
+    folder.save({"progress": 1})
+
+    def full(state, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match=r"No space left.*MiB are free.*same command"):
+        folder.save({"progress": 2})
+    assert folder.load() == {"progress": 1}
+    assert [path.name for path in folder.path.iterdir()] == ["state.pt"]
+
+
+def test_an_unreadable_state_says_what_to_remove(tmp_path):
+    folder = StateFolder(tmp_path, "0")
+    (folder.path / "state.pt").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=r"state\.pt cannot be read .* remove it"):
+        folder.load()
+
+
+def test_only_the_last_few_states_are_kept(tmp_path):
+    for number in range(5):
+        folder = StateFolder(tmp_path, str(number))
+        os.utime(folder.path, (number, number))
+    StateFolder(tmp_path, "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4", "new"]
+
+
+def test_bf16_is_taken_from_the_parameters(tmp_path):
+    kinds = []
+
+    class Watched(Linear):
+        def loss(self, model, batch):
+            kinds.append(model(batch.places).dtype)
+            return super().loss(model, batch)
+
+    train(tmp_path, Watched(), optimisation=OPTIMISATION.model_copy(update={"precision": "bf16"}))
+    assert set(kinds) == {torch.bfloat16}

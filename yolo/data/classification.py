@@ -1,0 +1,108 @@
+"""Training and validation samples of the classifier."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from yolo.data import augment, images
+from yolo.data.loader import Place
+from yolo.data.store import Split
+from yolo.params.pretrain import ClassifierAugmentation
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One cropped picture, its class and the colour change still to be made."""
+
+    name: str
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    label: int
+    colour: tuple[float, float, float]
+    """Hue shift, factor of the saturation, factor of the exposure."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples side by side; `to` moves what the device needs."""
+
+    names: list[str]
+    images: Tensor
+    """(N, H, W, 3) uint8 RGB."""
+    labels: Tensor
+    """(N,) int64."""
+    colour: Tensor
+    """(N, 3) float: hue shift, factors of saturation and exposure."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on `device`."""
+        return Batch(
+            self.names,
+            self.images.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.colour.to(device, non_blocking=True),
+        )
+
+
+class TrainingSamples(Dataset[Sample]):
+    """Randomly cropped, flipped pictures (image.c: random_augment_image)."""
+
+    def __init__(
+        self, split: Split, size: int, augmentation: ClassifierAugmentation, seed: int
+    ) -> None:
+        self._split, self._size, self._seed = split, size, seed
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._split)
+
+    def __getitem__(self, place: Place) -> Sample:
+        """The picture `index` as it is drawn in `epoch`: a function of the seed and the place."""
+        epoch, index = place
+        name = self._split.name(index)
+        image = images.decode(self._split.image(index), name)
+        rng = augment.sample_rng(self._seed, epoch, index)
+        wanted = self._augmentation
+        height, width = image.shape[:2]
+        crop = augment.draw_classifier_crop(
+            rng, width, height, self._size, wanted.min_crop, wanted.max_crop
+        )
+        flip = wanted.flip and bool(rng.random() < 0.5)
+        colour = augment.draw_colour(rng, wanted.hue, wanted.saturation, wanted.exposure)
+        cropped = augment.warp(image, crop, self._size, flip)
+        return Sample(name, cropped, self._split.label(index), colour)
+
+
+class ValidationSamples(Dataset[Sample]):
+    """The centre of each picture, unchanged in colour."""
+
+    def __init__(self, split: Split, size: int) -> None:
+        self._split, self._size = split, size
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._split)
+
+    def __getitem__(self, place: Place) -> Sample:
+        """The picture `index`, the same in every epoch."""
+        _, index = place
+        name = self._split.name(index)
+        image = images.decode(self._split.image(index), name)
+        height, width = image.shape[:2]
+        crop = augment.centre_crop(width, height)
+        cropped = augment.warp(image, crop, self._size, flip=False)
+        return Sample(name, cropped, self._split.label(index), (0.0, 1.0, 1.0))
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Put samples side by side."""
+    return Batch(
+        names=[sample.name for sample in samples],
+        images=torch.from_numpy(np.stack([sample.image for sample in samples])),
+        labels=torch.tensor([sample.label for sample in samples]),
+        colour=torch.tensor([sample.colour for sample in samples], dtype=torch.float32),
+    )

@@ -1,0 +1,175 @@
+"""The layout and the annotations of Pascal VOC (VOCdevkit development kit documentation, 2012).
+
+A root holds `Annotations/ID.xml`, `JPEGImages/ID.jpg` and `ImageSets/Main/SPLIT.txt`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from yolo.data.listing import OK, Entry, Files, Listing, visible, without_extension
+from yolo.errors import UserError
+
+_ANNOTATIONS, _IMAGES, _SETS = "Annotations", "JPEGImages", "ImageSets"
+
+
+@dataclass(frozen=True)
+class Object:
+    """One annotated object, its texts as they stand."""
+
+    number: int
+    """Place in the file, from 1."""
+    name: str
+    box: tuple[float, float, float, float] | None
+    """xmin, ymin, xmax, ymax in pixels, the first pixel is 1, both ends belong to the box; None
+    when the file does not give four finite numbers."""
+    box_text: str
+    difficult: str
+    truncated: str
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotation file, its texts as they stand."""
+
+    filename: str
+    """Empty when the file does not say."""
+    size: str
+    """`WIDTHxHEIGHT`; `none` when the file does not say."""
+    objects: tuple[Object, ...]
+
+
+def parse(data: bytes) -> Annotation:
+    """Read an annotation; nested `part` boxes are ignored, absent flags are 0.
+
+    Raises:
+        UserError: No XML, XML with entities, or another kind of document. Says only what is wrong.
+    """
+    try:
+        root = fromstring(data, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise UserError(f"is not readable XML: {error}") from None
+    if root.tag != "annotation":
+        raise UserError(f"is no VOC annotation: its outermost tag is {root.tag}")
+    size = f"{_text(root, 'size/width')}x{_text(root, 'size/height')}"
+    objects = tuple(_object(node, number) for number, node in enumerate(root.findall("object"), 1))
+    return Annotation(_text(root, "filename"), "none" if size == "x" else size, objects)
+
+
+def listing(files: Files) -> Listing:
+    """Find every root at any depth and join them.
+
+    With one root a picture is called by its id (`000001`), with several by the root's name and the
+    id (`VOC2007/000001`). Splits are called both `train` (of all roots) and `VOC2007/train`.
+
+    Raises:
+        UserError: There is no folder with `Annotations`.
+    """
+    names = visible(files.names())
+    roots = find_roots(names)
+    if not roots:
+        raise UserError(
+            f"{files.path} holds no VOC data: no folder with {_ANNOTATIONS}/*.xml was found; "
+            f"a set needs {_ANNOTATIONS}/ID.xml, {_IMAGES}/ID.jpg and {_SETS}/Main/train.txt"
+        )
+    entries: dict[str, Entry] = {}
+    published: dict[str, list[str]] = {}
+    for root, label in roots.items():
+        prefix = f"{label}/" if len(roots) > 1 else ""
+        inside = [name for name in names if name.startswith(f"{root}/" if root else "")]
+        found = _entries(inside, root, prefix)
+        entries.update(found)
+        for split, member in _set_files(inside, root).items():
+            listed = [prefix + line.split()[0] for line in _lines(files.read(member))]
+            for name in listed:
+                entries.setdefault(name, Entry(name, None))
+            published.setdefault(split, []).extend(listed)
+            if label:
+                published[f"{label}/{split}"] = listed
+    return Listing(dict(sorted(entries.items())), published)
+
+
+def find_roots(names: Sequence[str]) -> dict[str, str]:
+    """Folders that hold `Annotations/*.xml`, each with its shortest unique name, sorted."""
+    roots = sorted(
+        {
+            "/".join(parts[:-2])
+            for parts in (PurePosixPath(name).parts for name in names)
+            if len(parts) >= 2 and parts[-2] == _ANNOTATIONS and parts[-1].lower().endswith(".xml")
+        }
+    )
+    labels = [PurePosixPath(root).name for root in roots]
+    if len(set(labels)) < len(labels):
+        labels = roots
+    return dict(zip(roots, labels, strict=True))
+
+
+def _entries(names: Sequence[str], root: str, prefix: str) -> dict[str, Entry]:
+    start = f"{root}/" if root else ""
+    annotations: dict[str, str] = {}
+    images: dict[str, list[str]] = {}
+    for name in names:
+        folder, _, rest = name.removeprefix(start).partition("/")
+        if folder == _ANNOTATIONS and rest.lower().endswith(".xml"):
+            annotations[without_extension(rest)] = name
+        elif folder == _IMAGES and rest:
+            images.setdefault(without_extension(rest), []).append(name)
+    entries = {}
+    for id_ in sorted(annotations.keys() | images.keys()):
+        members = images.get(id_, [None])
+        problem = OK if len(members) == 1 else f"also {', '.join(map(str, members[1:]))}"
+        name = prefix + id_
+        entries[name] = Entry(name, members[0], annotations.get(id_), listing=problem)
+    return entries
+
+
+def _set_files(names: Sequence[str], root: str) -> dict[str, str]:
+    """Members of `ImageSets/Main` (else of `ImageSets` itself) by the name of their split."""
+    start = f"{root}/" if root else ""
+    for folder in (f"{start}{_SETS}/Main/", f"{start}{_SETS}/"):
+        found = {
+            name.removeprefix(folder)[:-4]: name
+            for name in names
+            if name.startswith(folder)
+            and name.endswith(".txt")
+            and "/" not in name.removeprefix(folder)
+        }
+        if found:
+            # cat_train.txt says which pictures of train show a cat; it is no split of its own.
+            ends = tuple(f"_{split}" for split in found)
+            return {split: name for split, name in found.items() if not split.endswith(ends)}
+    return {}
+
+
+def _lines(data: bytes) -> list[str]:
+    return [line for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+
+
+def _object(node: Element, number: int) -> Object:
+    texts = [_text(node, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    return Object(
+        number=number,
+        name=_text(node, "name"),
+        box=_box(texts),
+        box_text=" ".join(text or "?" for text in texts),
+        difficult=_text(node, "difficult") or "0",
+        truncated=_text(node, "truncated") or "0",
+    )
+
+
+def _box(texts: Sequence[str]) -> tuple[float, float, float, float] | None:
+    try:
+        xmin, ymin, xmax, ymax = (float(text) for text in texts)
+    except ValueError:
+        return None
+    box = (xmin, ymin, xmax, ymax)
+    return box if all(math.isfinite(side) for side in box) else None
+
+
+def _text(node: Element, path: str) -> str:
+    return (node.findtext(path) or "").strip()

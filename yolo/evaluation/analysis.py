@@ -1,0 +1,136 @@
+"""All that the report and the metrics say about a detector, from its detections alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo.evaluation import bootstrap, errors
+from yolo.evaluation.bootstrap import Interval
+from yolo.evaluation.calibration import Calibration, calibrate
+from yolo.evaluation.errors import Anatomy, SizeRow
+from yolo.evaluation.gallery import PerImage, per_image
+from yolo.evaluation.voc_ap import (
+    ClassScore,
+    Detections,
+    Floats,
+    Ranking,
+    Scores,
+    Truth,
+    envelope,
+    score,
+)
+
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A class's precision after each true detection, thinned; all (P,), recall rising."""
+
+    recall: Floats
+    precision: Floats
+    best: Floats
+    """The best precision from this recall on: its area is the AP."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Results on a split. Per-class tuples are in the order of `classes`; intervals are 95 %."""
+
+    classes: tuple[str, ...]
+    images: int
+    truth: Truth
+    scores: Scores
+    voc07_map_interval: Interval
+    voc_map_interval: Interval
+    ap07_intervals: tuple[Interval, ...]
+    curves: tuple[Curve, ...]
+    anatomies: tuple[Anatomy, ...]
+    fixed: dict[str, Scores]
+    sizes: list[SizeRow]
+    calibration: Calibration
+    per_image: PerImage
+    picture_threshold: float
+
+    @property
+    def rankings(self) -> list[Ranking]:
+        """The judged detections of each class."""
+        return [result.ranking for result in self.scores.per_class]
+
+
+def analyse(
+    detections: Detections,
+    truth: Truth,
+    classes: Sequence[str],
+    sizes: NDArray[np.integer],
+    picture_threshold: float,
+) -> Analysis:
+    """Score detections and look into them; sizes: (images, 2) width and height in pixels."""
+    images = len(sizes)
+    scores = score(detections, truth, len(classes))
+    rankings = [result.ranking for result in scores.per_class]
+    resampled = bootstrap.resample(rankings, truth, bootstrap.draw(images))
+    kinds = errors.kinds(rankings, detections, truth, classes)
+    return Analysis(
+        classes=tuple(classes),
+        images=images,
+        truth=truth,
+        scores=scores,
+        voc07_map_interval=bootstrap.interval(resampled.voc07_map),
+        voc_map_interval=bootstrap.interval(resampled.voc_map),
+        ap07_intervals=tuple(bootstrap.interval(column) for column in resampled.ap07.T),
+        curves=tuple(curve(result) for result in scores.per_class),
+        anatomies=tuple(errors.anatomy(r, k) for r, k in zip(rankings, kinds, strict=True)),
+        fixed=errors.fixed(rankings, kinds, truth),
+        sizes=errors.missed_by_size(rankings, truth, sizes, picture_threshold),
+        calibration=calibrate(rankings),
+        per_image=per_image(rankings, truth, images, picture_threshold),
+        picture_threshold=picture_threshold,
+    )
+
+
+def curve(result: ClassScore, points: int = CURVE_POINTS) -> Curve:
+    """Thin a class's curve to at most `points` places, evenly spread over its true detections."""
+    places = np.flatnonzero(result.ranking.true)
+    if result.positives == 0:
+        places = places[:0]
+    if len(places) > points:
+        places = places[np.linspace(0, len(places) - 1, points).round().astype(int)]
+    best = envelope(result.precision)
+    return Curve(result.recall[places], result.precision[places], best[places])
+
+
+def metrics(analysis: Analysis) -> dict[str, Any]:
+    """The headline numbers as plain values; an undefined one is None."""
+    scores = analysis.scores
+    return {
+        "voc07_map": _defined(scores.voc07_map),
+        "voc_map": _defined(scores.voc_map),
+        "interval_95": {
+            "voc07_map": _bounds(analysis.voc07_map_interval),
+            "voc_map": _bounds(analysis.voc_map_interval),
+        },
+        "images": analysis.images,
+        "objects": len(analysis.truth.image),
+        "difficult": int(np.count_nonzero(analysis.truth.difficult)),
+        "calibration_error": analysis.calibration.error,
+        "per_class": {
+            name: {
+                "voc07_ap": _defined(result.ap07),
+                "voc_ap": _defined(result.ap),
+                "positives": result.positives,
+            }
+            for name, result in zip(analysis.classes, scores.per_class, strict=True)
+        },
+    }
+
+
+def _bounds(interval: Interval) -> dict[str, float | None]:
+    return dict(zip(("low", "high"), map(_defined, interval), strict=True))
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else value

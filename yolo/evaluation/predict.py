@@ -1,0 +1,101 @@
+"""From pictures to detections: resize, network, decoding, suppression, pixels."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from yolo.data.augment import Crop, warp
+from yolo.detection.decode import detections as decode
+from yolo.model.detector import Detector
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3) uint8 RGB."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What was found in one picture, by descending score.
+
+    boxes: (K, 4) float32, xmin ymin xmax ymax, 1-based inclusive pixels within the picture;
+    scores: (K,) float32; labels: (K,) int64.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def detect(
+    detector: Detector,
+    images: Iterable[Picture],
+    *,
+    score_threshold: float,
+    nms_iou: float,
+    batch: int = 16,
+    device: torch.device | str = "cpu",
+) -> list[Detected]:
+    """Detect objects in pictures of any sizes; `batch` of them are held at a time.
+
+    Each class of each predicted box whose score is above `score_threshold` is a detection;
+    of two that overlap by more than `nms_iou` the better stays (box.c: do_nms_sort).
+    """
+    spec = detector.spec
+    remaining = iter(images)
+    found: list[Detected] = []
+    with _evaluating(detector), torch.inference_mode():
+        while group := list(islice(remaining, batch)):
+            inputs = np.stack([resize(image, spec.input_size) for image in group])
+            pixels = torch.from_numpy(inputs).to(device).permute(0, 3, 1, 2).float() / 255
+            decoded = decode(
+                detector(pixels),
+                grid=spec.grid,
+                boxes=spec.boxes,
+                classes=len(spec.classes),
+                iou_threshold=nms_iou,
+                score_threshold=score_threshold,
+            )
+            for image, (boxes, scores, labels) in zip(group, decoded, strict=True):
+                height, width = image.shape[:2]
+                found.append(
+                    Detected(
+                        to_pixels(boxes.cpu().numpy(), width, height),
+                        scores.cpu().numpy(),
+                        labels.cpu().numpy(),
+                    )
+                )
+    return found
+
+
+def resize(image: Picture, size: int) -> Picture:
+    """The whole picture on size x size pixels, its shape not kept (as the original tests)."""
+    height, width = image.shape[:2]
+    return warp(image, Crop(0, 0, width, height), size, flip=False)
+
+
+def to_pixels(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """(K, 4) cx cy w h relative to the picture → xmin ymin xmax ymax, 1-based inclusive pixels.
+
+    The exact inverse of how labels are made (scripts/voc_label.py: cx = ((xmin + xmax) / 2 - 1) /
+    W, w = (xmax - xmin) / W), so that a detector which outputs its labels scores 1. The original
+    leaves out the + 1 when it writes detections. Corners are clamped to the picture, 1..W, 1..H.
+    """
+    centre, half = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64) / 2
+    corners = np.concatenate([centre - half, centre + half], axis=1)
+    size = np.array([width, height, width, height])
+    return np.clip(corners * size + 1, 1, size).astype(np.float32)
+
+
+@contextmanager
+def _evaluating(detector: Detector) -> Iterator[None]:
+    """Switch to inference and back to what was."""
+    training = detector.training
+    detector.eval()
+    try:
+        yield
+    finally:
+        detector.train(training)

@@ -1,0 +1,213 @@
+"""The page about a detector: one file, no other needed, the same bytes for the same results."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from yolo.evaluation import plots
+from yolo.evaluation.analysis import Analysis
+from yolo.evaluation.bootstrap import Interval
+from yolo.evaluation.calibration import BINS
+from yolo.evaluation.errors import KINDS
+from yolo.evaluation.pictures import KINDS as GALLERIES
+from yolo.evaluation.pictures import Shown
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the results come from."""
+
+    card: Mapping[str, Any]
+    """What the weights file says of itself."""
+    parameters: Mapping[str, Any]
+    """Of the evaluation."""
+    hashes: Mapping[str, str]
+    """File → SHA-256."""
+
+
+def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str:
+    """Make the page."""
+    environment = Environment(
+        loader=PackageLoader("yolo.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters |= {
+        "percent": _percent,
+        "signed": lambda value: "" if np.isnan(value) else f"{100 * value:+.1f}",
+        "interval": _interval,
+        "width": lambda value: f"{0 if np.isnan(value) else 100 * value:.1f}%",
+        "thousands": lambda value: f"{value:,}",
+    }
+    return environment.get_template("report.html").render(
+        title="Detector report",
+        subtitle=_subtitle(analysis, origin.card),
+        classes=analysis.classes,
+        scores=analysis.scores,
+        voc07_interval=analysis.voc07_map_interval,
+        voc_interval=analysis.voc_map_interval,
+        images=analysis.images,
+        objects=len(analysis.truth.image),
+        difficult=int(np.count_nonzero(analysis.truth.difficult)),
+        rows=_class_rows(analysis),
+        kinds=list(zip(("correct", *KINDS), (plots.GOOD, *plots.KIND_COLOURS), strict=True)),
+        anatomy=_anatomy(analysis),
+        fixes=_fixes(analysis),
+        sizes=_sizes(analysis),
+        threshold=analysis.picture_threshold,
+        calibration=analysis.calibration,
+        reliability=plots.reliability(analysis.calibration),
+        bins=_bins(analysis),
+        galleries=_galleries(pictures),
+        facts=_facts(origin),
+        hashes=sorted(origin.hashes.items()),
+        card=[(name, _plain(value)) for name, value in sorted(origin.card.items())],
+    )
+
+
+def _subtitle(analysis: Analysis, card: Mapping[str, Any]) -> str:
+    parts = [f"{card[key]}" for key in ("network",) if key in card]
+    if "input_size" in card:
+        parts.append(f"{card['input_size']} × {card['input_size']} pixels")
+    if "grid" in card and "boxes" in card:
+        parts.append(f"{card['grid']} × {card['grid']} cells of {card['boxes']} boxes")
+    parts.append(", ".join(analysis.classes[:8]) + (" …" if len(analysis.classes) > 8 else ""))
+    return " · ".join(parts)
+
+
+def _class_rows(analysis: Analysis) -> list[SimpleNamespace]:
+    return [
+        SimpleNamespace(
+            name=name,
+            ap07=result.ap07,
+            ap=result.ap,
+            interval=interval,
+            positives=result.positives,
+            detections=len(result.ranking.row),
+            recall=float(result.recall[-1]) if len(result.recall) else 0.0,
+            curve=plots.precision_recall(curve.recall, curve.precision, curve.best)
+            if result.positives
+            else "",
+        )
+        for name, result, interval, curve in zip(
+            analysis.classes,
+            analysis.scores.per_class,
+            analysis.ap07_intervals,
+            analysis.curves,
+            strict=True,
+        )
+    ]
+
+
+def _anatomy(analysis: Analysis) -> str:
+    """Bars per class, the mean over classes (as the paper's) first."""
+    names, shares = [], []
+    for name, own in zip(analysis.classes, analysis.anatomies, strict=True):
+        if own.considered:
+            names.append(name)
+            counts = [own.correct, *(own.false[kind] for kind in KINDS)]
+            shares.append([count / own.considered for count in counts])
+    if not shares:
+        return "<p>No detections.</p>"
+    mean = np.mean(shares, axis=0).tolist()
+    return plots.anatomy_bars(["all classes", *names], [mean, *shares], KINDS)
+
+
+def _fixes(analysis: Analysis) -> list[SimpleNamespace]:
+    now = analysis.scores
+    return [
+        SimpleNamespace(
+            name=name,
+            voc07_map=scores.voc07_map,
+            voc_map=scores.voc_map,
+            voc07_gain=scores.voc07_map - now.voc07_map,
+            voc_gain=scores.voc_map - now.voc_map,
+        )
+        for name, scores in analysis.fixed.items()
+    ]
+
+
+def _sizes(analysis: Analysis) -> list[SimpleNamespace]:
+    return [
+        SimpleNamespace(
+            size=row.label,
+            objects=row.objects,
+            found=row.found / row.objects if row.objects else float("nan"),
+            shown=row.shown / row.objects if row.objects else float("nan"),
+        )
+        for row in analysis.sizes
+    ]
+
+
+def _bins(analysis: Analysis) -> list[SimpleNamespace]:
+    own = analysis.calibration
+    return [
+        SimpleNamespace(
+            name=f"{place / BINS:.1f} to {(place + 1) / BINS:.1f}",
+            count=int(own.count[place]),
+            score=own.score[place],
+            precision=own.precision[place],
+        )
+        for place in range(BINS)
+    ]
+
+
+def _galleries(pictures: Sequence[Shown]) -> list[SimpleNamespace]:
+    if not pictures:
+        return []
+    return [
+        SimpleNamespace(
+            title=title,
+            note=note,
+            pictures=[
+                {
+                    "name": own.name,
+                    "caption": own.caption,
+                    "width": own.width,
+                    "height": own.height,
+                    "data": own.base64,
+                }
+                for own in pictures
+                if own.kind == kind
+            ],
+        )
+        for kind, (title, note) in GALLERIES.items()
+    ]
+
+
+def _facts(origin: Origin) -> list[tuple[str, str]]:
+    known = (
+        ("network", "network"),
+        ("width", "width"),
+        ("input_size", "input size"),
+        ("grid", "grid (S)"),
+        ("boxes", "boxes per cell (B)"),
+        ("classes", "classes"),
+    )
+    facts = [(name, _plain(origin.card[key])) for key, name in known if key in origin.card]
+    return facts + [
+        (f"evaluate.{key}", _plain(value)) for key, value in sorted(origin.parameters.items())
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.1f}"  # noqa: RUF001
+
+
+def _interval(bounds: Interval) -> str:
+    low, high = bounds
+    return "–" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"  # noqa: RUF001

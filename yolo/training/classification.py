@@ -1,0 +1,68 @@
+"""Pre-training: the backbone under a classification layer (paper section 2.2)."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from yolo.data import augment
+from yolo.data.classification import (
+    Batch,
+    TrainingSamples,
+    ValidationSamples,
+    collate,
+)
+from yolo.data.loader import Shares, load
+from yolo.data.store import CleanSet
+from yolo.model.classifier import Classifier
+from yolo.params.pretrain import Pretrain
+
+_VALIDATION_BATCH = 64
+
+
+class Classification:
+    """The classifier on the clean classification set (a `Task` of the training loop)."""
+
+    metric = "top1"
+
+    def __init__(self, model: Classifier, clean: CleanSet, params: Pretrain) -> None:
+        self.model = model
+        train, val = clean.split("train"), clean.split("val")
+        self._samples = TrainingSamples(train, params.input_size, params.augmentation, params.seed)
+        self._validation = ValidationSamples(val, params.input_size)
+        self.images = len(train)
+
+    def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
+        """The micro-batches of `shares`."""
+        return load(self._samples, shares, collate, workers)
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Mean cross-entropy (blas.c: softmax_x_ent_cpu)."""
+        logits = model(pictures(batch))
+        return {"loss": F.cross_entropy(logits.float(), batch.labels)}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Shares of validation pictures whose class is the first guess, or among the first five."""
+        device = next(model.parameters()).device
+        count = len(self._validation)
+        places = [
+            [(0, index) for index in range(start, min(start + _VALIDATION_BATCH, count))]
+            for start in range(0, count, _VALIDATION_BATCH)
+        ]
+        top1 = top5 = 0
+        for loaded in load(self._validation, places, collate, workers=0):
+            batch = loaded.to(device)
+            images = batch.images.permute(0, 3, 1, 2).float() / 255
+            logits = model(images)
+            ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            hits = ranked == batch.labels[:, None]
+            top1 += int(hits[:, 0].sum())
+            top5 += int(hits.any(dim=1).sum())
+        return {"top1": top1 / count, "top5": top5 / count}
+
+
+def pictures(batch: Batch) -> Tensor:
+    """The batch's pictures with their colour changes: (N, 3, H, W) float RGB from 0 to 1."""
+    images = batch.images.permute(0, 3, 1, 2).to(torch.float32) / 255
+    return augment.distort(images, batch.colour[:, 0], batch.colour[:, 1], batch.colour[:, 2])

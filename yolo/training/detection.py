@@ -1,0 +1,91 @@
+"""Detector training (paper section 2.2)."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from yolo.data import augment, images
+from yolo.data.detection import Batch, TrainingSamples, collate
+from yolo.data.loader import Shares, load
+from yolo.data.store import CleanSet, Split
+from yolo.detection.loss import detection_loss
+from yolo.detection.targets import encode_batch
+from yolo.evaluation.predict import detect
+from yolo.evaluation.voc_ap import Detections, Truth, score
+from yolo.model.detector import Detector
+from yolo.params.detect_train import DetectTrain
+
+
+class Detection:
+    """The detector on the clean detection set (a `Task` of the training loop)."""
+
+    metric = "voc07_map"
+
+    def __init__(self, model: Detector, clean: CleanSet, params: DetectTrain) -> None:
+        self.model = model
+        self._spec, self._params = model.spec, params
+        train = clean.split("train")
+        self._samples = TrainingSamples(
+            train, model.spec.input_size, params.augmentation, params.seed
+        )
+        self._validation = clean.split("val")
+        self._truth = truth_of(self._validation)
+        self.images = len(train)
+
+    def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
+        """The micro-batches of `shares`."""
+        return load(self._samples, shares, collate, workers)
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The original's loss and its terms."""
+        spec, scales = self._spec, self._params.loss
+        pictures = batch.images.permute(0, 3, 1, 2).to(torch.float32) / 255
+        pictures = augment.distort(
+            pictures, batch.colour[:, 0], batch.colour[:, 1], batch.colour[:, 2]
+        )
+        classes = len(spec.classes)
+        losses = detection_loss(
+            model(pictures).float(),
+            encode_batch(batch.boxes, images=len(pictures), grid=spec.grid, classes=classes),
+            grid=spec.grid,
+            boxes=spec.boxes,
+            classes=classes,
+            coord_scale=scales.coord_scale,
+            object_scale=scales.object_scale,
+            noobject_scale=scales.noobject_scale,
+            class_scale=scales.class_scale,
+            rescore=scales.rescore,
+        )
+        return {
+            "loss": losses.total,
+            "coord": losses.coord,
+            "object": losses.object,
+            "noobject": losses.noobject,
+            "classes": losses.classes,
+        }
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The mAP of both VOC protocols on the validation split, by detection alone."""
+        split, wanted = self._validation, self._params.validation
+        found = detect(
+            model,
+            (images.decode(split.image(index), split.name(index)) for index in range(len(split))),
+            score_threshold=wanted.score_threshold,
+            nms_iou=wanted.nms_iou,
+        )
+        scores = score(Detections.of(found), self._truth, len(self._spec.classes))
+        return {"voc07_map": scores.voc07_map, "voc_map": scores.voc_map}
+
+
+def truth_of(split: Split) -> Truth:
+    """The annotated objects of a split, for scoring only."""
+    numbers = range(len(split))
+    counts = [len(split.labels(number)) for number in numbers]
+    return Truth(
+        image=np.repeat(np.arange(len(split), dtype=np.int32), counts),
+        label=np.concatenate([split.labels(number) for number in numbers]),
+        box=np.concatenate([split.boxes(number) for number in numbers]),
+        difficult=np.concatenate([split.difficult(number) for number in numbers]),
+    )
