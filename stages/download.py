@@ -1,0 +1,129 @@
+"""Stage `download`: put the archives of one set into `data/raw/<set>/`, whole and verified.
+
+`python -m stages.download classification|detection`
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import AliasPath, Field
+
+from stages.entry import read_inputs, run
+from yolo.data.archives import SUFFIXES, Archives, archives_in
+from yolo.data.fetch import fetch_all
+from yolo.data.huggingface import parquet_files
+from yolo.data.pack import write_tar
+from yolo.data.source import (
+    Archive,
+    HuggingFace,
+    Published,
+    SyntheticDetection,
+    is_descriptor,
+    read_descriptor,
+)
+from yolo.data.synthetic import classification_members, detection_members
+from yolo.errors import UserError
+from yolo.files import digest, replacing_folder, write_json
+from yolo.params.data import Source
+from yolo.params.document import View
+from yolo.progress import progress
+from yolo.runtime import usable_cores
+
+# Partial files survive here: DVC removes outs before it runs a stage.
+DOWNLOADS = Path("runs") / "download"
+
+
+class Classification(View):
+    """What `download@classification` reads."""
+
+    source: Source = Field(validation_alias=AliasPath("data", "classification", "source"))
+
+
+class Detection(View):
+    """What `download@detection` reads."""
+
+    source: Source = Field(validation_alias=AliasPath("data", "detection", "source"))
+
+
+INPUTS = {"classification": Classification, "detection": Detection}
+
+
+def main() -> None:
+    """Fetch, copy, pack or make the archives of the set that the command line names."""
+    arguments = sys.argv[1:]
+    if len(arguments) != 1 or arguments[0] not in INPUTS:
+        raise UserError("usage: python -m stages.download " + "|".join(INPUTS))
+    key = arguments[0]
+    source = Path(read_inputs(INPUTS[key]).source)
+    try:
+        with replacing_folder(Path("data") / "raw" / key) as folder:
+            if is_descriptor(source):
+                obtain(source, folder, DOWNLOADS / key)
+            else:
+                copy(source, folder, key)
+            sums = {
+                path.name: {"sha256": digest(path), "size": path.stat().st_size}
+                for path in sorted(folder.iterdir())
+            }
+            write_json(folder / "checksums.json", sums)
+    except OSError as error:
+        # no room on the disk, no permission
+        raise UserError(f"{source}: {error}") from None
+
+
+def obtain(descriptor: Path, folder: Path, downloads: Path) -> None:
+    """Fetch or make what the descriptor describes."""
+    described = read_descriptor(descriptor)
+    if isinstance(described, Published | HuggingFace):
+        for path in fetch_all(_archives(described), downloads):
+            with _opened(path):
+                _link(path, folder / path.name)
+        return
+    if isinstance(described, SyntheticDetection):
+        members = detection_members(described.recipe, workers=usable_cores())
+    else:
+        members = classification_members(described.recipe, workers=usable_cores())
+    write_tar(folder / f"{descriptor.stem}.tar", progress(members, "synthetic files"))
+
+
+def _archives(described: Published | HuggingFace) -> list[Archive]:
+    if isinstance(described, Published):
+        return described.archives
+    return parquet_files(described.huggingface)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Give the file a second name: a fetched archive needs no second copy on the disk."""
+    try:
+        target.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def copy(source: Path, folder: Path, key: str) -> None:
+    """Copy an archive, or the archives of a folder; pack any other folder as one archive."""
+    with _opened(source) as files:
+        archives = [source] if source.is_file() else archives_in(source)
+        for archive in archives:
+            shutil.copyfile(archive, folder / archive.name)
+        if not archives:
+            members = ((name, files.read(name)) for name in files.names())
+            write_tar(folder / f"{key}.tar", progress(members, f"packing {source}"))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Archives]:
+    """The readable archive or folder at `path`, which has at least one file."""
+    if path.is_file() and not path.name.lower().endswith(SUFFIXES):
+        raise UserError(f"{path} is no archive by its name; read are {', '.join(SUFFIXES)}")
+    with Archives(path) as archives:
+        if not archives.names():
+            raise UserError(f"{path} holds no files; name an archive or a folder with data")
+        yield archives
+
+
+if __name__ == "__main__":
+    run(main)

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from stages.entry import read_inputs, run
@@ -13,7 +14,8 @@ from yolo.errors import UserError
 from yolo.evaluation import analysis, devkit, pictures, report
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.columns import to_columns
-from yolo.evaluation.predict import Picture, detect
+from yolo.evaluation.predict import Picture, detect, pick_device
+from yolo.evaluation.reading import read_ahead
 from yolo.files import digest, replacing, replacing_folder, write_json
 from yolo.model import weights
 from yolo.model.detector import load_detector
@@ -38,10 +40,11 @@ def main() -> None:
     wanted = read_inputs(Inputs).evaluate
     settings = runtime.from_environment()
     torch.set_num_threads(settings.threads)
-    device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     clean = CleanSet(CLEAN)
     split = clean.split(SPLIT)
-    detector = load_detector(DETECTOR).to(device)
+    if len(split) == 0:
+        raise UserError(f"{split.path} has no image; give data.detection a test split")
+    detector = load_detector(DETECTOR).to(pick_device(settings.device))
     if detector.spec.classes != clean.classes:
         raise UserError(
             f"{DETECTOR} knows the classes {', '.join(detector.spec.classes)}, "
@@ -54,10 +57,9 @@ def main() -> None:
     numbers = range(len(split))
     found = detect(
         detector,
-        (read(index) for index in progress(numbers, "evaluate")),
+        progress(read_ahead(read, len(split), settings.threads), "evaluate", len(split)),
         score_threshold=wanted.score_threshold,
         nms_iou=wanted.nms_iou,
-        device=device,
     )
     # what the files hold is what is scored
     detections = devkit.rounded(to_columns(found))
@@ -65,7 +67,7 @@ def main() -> None:
         detections,
         read_truth(split),
         clean.classes,
-        images.sizes(split),
+        np.array([split.size(index) for index in numbers]),
         wanted.picture_threshold,
     )
     shown = pictures.show(results, detections, wanted.pictures, split.name, read)

@@ -8,13 +8,13 @@ and above which nothing ran since, finishes without a process.
 """
 
 import argparse
+import atexit
 import logging
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ if __name__ == "__main__":
     # as a command: our lines on the terminal, Prefect's own in the log that its server keeps
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_HOME", str(Path("runs/prefect").absolute()))
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 from prefect import allow_failure, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -36,7 +37,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from stages.plan import Plan, PlannedStage, read_plan
 from stages.process import Running
-from stages.server import temporary_server
+from stages.server import TemporaryServer
 from yolo.errors import UserError
 
 Outcome = Literal["Ran", "Restored", "UpToDate", "Failed", "NotReached"]
@@ -48,6 +49,13 @@ WORDS: dict[Outcome, str] = {
     "NotReached": "not reached",
 }
 _LAST_LINES = 20
+_HINTS = (
+    "To track the changes with git",
+    "\tgit add ",
+    "To enable auto staging",
+    "\tdvc config core",
+)
+"""What DVC prints after every stage; the user hears it once from Git."""
 _OUTPUT = "output"
 
 
@@ -96,8 +104,9 @@ class Run:
         width = max((len(stage.name) for stage in self.plan.stages), default=0)
         lines = []
         for stage in self.plan.stages:
-            words = WORDS[self.outcomes.get(stage.name, "NotReached")]
+            outcome = self.outcomes.get(stage.name)
             seconds = self.seconds.get(stage.name)
+            words = WORDS[outcome] if outcome else "interrupted" if seconds else "not reached"
             took = f"  {seconds:.1f} s" if seconds is not None else ""
             lines.append(f"{stage.name:<{width}}  {words}{took}")
         return "\n".join(lines)
@@ -121,7 +130,7 @@ class Lines:
         """Log one line. The first verdict counts: what follows is the stage's own output."""
         if not self._decided and line in self._verdicts:
             self.outcome, self._decided = self._verdicts[line], True
-        if line:
+        if line and not line.startswith(_HINTS):
             self._last.append(line)
             self._logger.info(line)
 
@@ -142,7 +151,8 @@ def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
         plan = read_plan(targets or ())
     except UserError as error:
         return Failed(message=str(error))
-    logger.info(plan.table())
+    if any(stage.stale for stage in plan.stages):
+        logger.info(plan.table())
     run = Run(plan, force)
     try:
         futures = {}
@@ -212,28 +222,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry:
             print(read_plan(options.targets).table())
             return 0
-        configured = bool(PREFECT_API_URL.value())
-        home = Path(get_current_settings().home)
-        with nullcontext() if configured else temporary_server(home) as server:
-            if server is None:
-                return _run(options.targets, options.force)
-            started = time.monotonic()
-            server.wait()
-            print(f"a temporary Prefect server took {time.monotonic() - started:.1f} s to start")
-            with temporary_settings({PREFECT_API_URL: server.url}):
-                return _run(options.targets, options.force)
+        with temporary_settings({PREFECT_API_URL: PREFECT_API_URL.value() or _start_server()}):
+            _show_output()
+            state = reproduce(options.targets, options.force, return_state=True)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-
-
-def _run(targets: list[str], force: bool) -> int:
-    _show_output()
-    state = reproduce(targets=targets, force=force, return_state=True)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     if state.is_completed():
         return 0
     print(f"error: {state.message}", file=sys.stderr)
     return 1
+
+
+def _start_server() -> str:
+    """Start a server that ends after Prefect has sent its last log lines; return its address."""
+    started = time.monotonic()
+    server = TemporaryServer(Path(get_current_settings().home))
+    atexit.register(server.end)
+    server.wait()
+    print(
+        f"a temporary Prefect server took {time.monotonic() - started:.1f} s to start", flush=True
+    )
+    return server.url
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from stages.process import Process
@@ -65,13 +63,3 @@ class TemporaryServer:
     def _read(self) -> None:
         for line in self._process.lines():
             self._output.append(line)
-
-
-@contextmanager
-def temporary_server(home: Path) -> Iterator[TemporaryServer]:
-    """Start a server and end it when the block ends."""
-    server = TemporaryServer(home)
-    try:
-        yield server
-    finally:
-        server.end()

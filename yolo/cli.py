@@ -37,7 +37,9 @@ def commands() -> None:
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Pictures or folders.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Pictures, or folders of them.")
+    ],
     weights: Annotated[Path, typer.Option(help="Detector weights.")] = Path(
         "models/detector.safetensors"
     ),
@@ -45,10 +47,17 @@ def predict(
         Path | None, typer.Option(help="Folder for pictures; predictions, or none with --json.")
     ] = None,
     as_json: Json = False,
-    score_threshold: Annotated[float, typer.Option(min=0, max=1)] = 0.2,
-    nms_iou: Annotated[float, typer.Option(min=0, max=1)] = 0.4,
+    score_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score, exclusive.")
+    ] = 0.2,
+    nms_iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap above which the worse of two goes.")
+    ] = 0.4,
 ) -> None:
-    """Detect objects and draw them; boxes are xmin ymin xmax ymax in VOC's pixels, from 1."""
+    """Detect objects in pictures and draw them.
+
+    A box is xmin ymin xmax ymax in pixels as in Pascal VOC: the first is 1, both ends belong to it.
+    """
     from yolo.evaluation.predict_files import predict_files
 
     folder = out if out is not None or as_json else Path("predictions")
@@ -76,7 +85,7 @@ def score(
     split: SplitName = "test",
     as_json: Json = False,
 ) -> None:
-    """Score detection files by the rules of the VOC development kit."""
+    """Score detection files by the VOC rules."""
     from yolo.evaluation import voc_ap
 
     known, (found,) = _read_devkit(annotations, split, [detections])
@@ -122,7 +131,10 @@ def compare(
     split: SplitName = "test",
     as_json: Json = False,
 ) -> None:
-    """Show how much better B is than A on the same images, with 95 % intervals."""
+    """Compare two sets of detections of the same images.
+
+    Shows B - A with its 95 % interval over resampled images.
+    """
     from yolo.evaluation.comparison import compare as compare_detections
 
     if annotations is None:

@@ -157,6 +157,33 @@ def test_links_in_a_folder_are_followed_and_loops_end(tmp_path: Path) -> None:
         assert archives.read("train/cat/1.jpg") == b"far"
 
 
+def test_broken_links_and_pipes_in_a_folder_are_not_skipped(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "plain", MEMBERS)
+    (folder / "gone.jpg").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"gone\.jpg is a broken link or no plain file"):
+        Archives(folder)
+    (folder / "gone.jpg").unlink()
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(UserError, match="pipe is a broken link or no plain file"):
+        Archives(folder)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "plain", MEMBERS)
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("cat"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="train/cat cannot be read: Permission denied"):
+        Archives(folder)
+
+
 def test_same_file_in_two_archives_counts_once(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"x": b"same", "y": b"1"})
     write_zip(tmp_path / "b.zip", {"x": b"same", "z": b"2"})

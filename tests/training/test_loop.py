@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
+
 from yolo.data.loader import load
 from yolo.errors import Stopped, UserError
 from yolo.params.optimisation import Optimisation
@@ -36,6 +38,13 @@ OPTIMISATION = Optimisation.model_validate(
         },
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps one state per process; each training here is a process of its own."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ def test_micro_batches_change_rounding_only(tmp_path):
 
 def test_a_micro_batch_below_the_normalisation_group_is_refused(tmp_path):
     runtime = Runtime(device="cpu", threads=1, micro_batch=1)
-    with pytest.raises(UserError, match="YOLO_MICRO_BATCH is 1.*at least batch_norm_images, 2"):
+    with pytest.raises(UserError, match=r"YOLO_MICRO_BATCH is 1.*at least batch_norm_images, 2"):
         train(tmp_path, Linear(), runtime=runtime)
 
 
@@ -248,13 +257,9 @@ def test_only_the_last_few_states_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4", "new"]
 
 
-def test_bf16_is_taken_from_the_parameters(tmp_path):
-    kinds = []
-
-    class Watched(Linear):
-        def loss(self, model, batch):
-            kinds.append(model(batch.places).dtype)
-            return super().loss(model, batch)
-
-    train(tmp_path, Watched(), optimisation=OPTIMISATION.model_copy(update={"precision": "bf16"}))
-    assert set(kinds) == {torch.bfloat16}
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_layers_work_in_the_precision_of_the_parameters(tmp_path, precision, kind):
+    task, kinds = Linear(), set()
+    task.model[0].register_forward_hook(lambda layer, inputs, output: kinds.add(output.dtype))
+    train(tmp_path, task, optimisation=OPTIMISATION.model_copy(update={"precision": precision}))
+    assert kinds == {kind}

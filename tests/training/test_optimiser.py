@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+
 from yolo.training.optimiser import set_rate, sgd
 
 

@@ -10,9 +10,11 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from yolo.data import parquet
 from yolo.errors import UserError
 
 PLAIN, ZIP_STORED, DEFLATED = range(3)
@@ -48,6 +50,8 @@ def open_archive(path: Path, expansion: int, temporary: list[Path]) -> tuple[Pat
         head = file.read(512)
     if head.startswith(b"PK"):
         return path, _zip_members(path, expansion)
+    if head.startswith(b"PAR1"):
+        return _parquet_members(path, expansion, temporary)
     if head.startswith(b"\x1f\x8b"):
         inflated = _inflate(path, expansion, temporary)
         return inflated, _tar_members(path, inflated)
@@ -57,13 +61,19 @@ def open_archive(path: Path, expansion: int, temporary: list[Path]) -> tuple[Pat
 def folder_names(folder: Path) -> list[str]:
     """Names of all files below `folder`, relative to it, sorted; links are followed."""
     names = []
-    seen = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    seen: set[Path] = set()
+    for root, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         folders[:] = sorted(name for name in folders if _is_new(Path(root, name), seen))
         relative = Path(root).relative_to(folder)
         for name in files:
+            if not Path(root, name).is_file():
+                raise UserError(f"{Path(root, name)} is a broken link or no plain file; remove it")
             names.append(_clean_name((relative / name).as_posix(), folder))
     return sorted(names)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read: {error.strerror}")
 
 
 def _is_new(folder: Path, seen: set[Path]) -> bool:
@@ -151,8 +161,7 @@ def _zip_members(path: Path, expansion: int) -> Iterator[tuple[str, Entry]]:
 
 def _inflate(path: Path, expansion: int, temporary: list[Path]) -> Path:
     """Write what a gzip file holds to a temporary file."""
-    with tempfile.NamedTemporaryFile(prefix="yolo-", suffix=".tar", delete=False) as target:
-        temporary.append(Path(target.name))
+    with _spool(path, temporary) as target:
         try:
             with gzip.open(path) as source:
                 while chunk := source.read(_CHUNK):
@@ -160,15 +169,36 @@ def _inflate(path: Path, expansion: int, temporary: list[Path]) -> Path:
                     _check_expansion(path, target.tell(), expansion)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UserError(f"{path} is not a readable archive ({error}); {_REMEDY}") from None
+    return temporary[-1]
+
+
+def _parquet_members(path: Path, expansion: int, temporary: list[Path]) -> tuple[Path, Members]:
+    """Write the images of a parquet file to a temporary file, one behind the other."""
+    members = []
+    with _spool(path, temporary) as target:
+        for name, data in parquet.images(path):
+            entry = Entry(0, target.tell(), len(data), len(data), 0, PLAIN)
+            members.append((_clean_name(name, path), entry))
+            target.write(data)
+            _check_expansion(path, target.tell(), expansion)
+    return temporary[-1], members
+
+
+@contextmanager
+def _spool(path: Path, temporary: list[Path]) -> Iterator[IO[bytes]]:
+    """A temporary file for the content of `path`, added to `temporary`."""
+    with tempfile.NamedTemporaryFile(prefix="yolo-", delete=False) as target:
+        temporary.append(Path(target.name))
+        try:
+            yield target
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            free = shutil.disk_usage(Path(target.name).parent).free
+            folder = Path(target.name).parent
             raise UserError(
-                f"{path} does not fit into {Path(target.name).parent} ({free} bytes free) when "
-                "inflated; set TMPDIR to a larger disk, or give it as .tar"
+                f"{path} does not fit into {folder} ({shutil.disk_usage(folder).free} bytes free) "
+                "when inflated; set TMPDIR to a larger disk"
             ) from None
-    return temporary[-1]
 
 
 def _check_expansion(path: Path, size: int, expansion: int) -> None:

@@ -58,7 +58,8 @@ class Archives:
         # one row per name: the columns of Entry
         self._table = np.empty((0, len(Entry._fields)), dtype=np.int64)
         if not path.exists():
-            raise UserError(f"{path} does not exist; give an archive {SUFFIXES} or a folder")
+            kinds = ", ".join(SUFFIXES)
+            raise UserError(f"{path} does not exist; name a folder or an archive ({kinds})")
         archives = [path] if path.is_file() else archives_in(path)
         try:
             if archives:
@@ -67,8 +68,10 @@ class Archives:
                 self._folder = path
                 self._names = archive_formats.folder_names(path)
                 self._check_count(len(self._names))
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise UserError(f"{path} cannot be read: {error}") from None
             raise
 
     def __enter__(self) -> Self:
@@ -190,5 +193,6 @@ def archives_in(folder: Path) -> list[Path]:
         return []
     for file in files:
         if file.name.lower().endswith(_UNSUPPORTED):
-            raise UserError(f"{file} is of a kind that is not read; pack it as one of {SUFFIXES}")
+            kinds = ", ".join(SUFFIXES)
+            raise UserError(f"{file} is of a kind that is not read; pack it as one of {kinds}")
     return archives

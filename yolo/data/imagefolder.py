@@ -40,8 +40,9 @@ def listing(files: Files) -> Listing:
             continue
         label = parts[name][place + 1] if len(parts[name]) - place > 2 else None
         entries[name] = Entry(name, name, label=label)
-        published.setdefault(_SPLITS[parts[name][place].lower()], []).append(name)
-        published.setdefault("/".join(parts[name][: place + 1]), []).append(name)
+        folder = "/".join(parts[name][: place + 1])
+        for split in {_SPLITS[parts[name][place].lower()], folder}:
+            published.setdefault(split, []).append(name)
     return Listing(entries, published)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 OK = "ok"
@@ -12,7 +12,7 @@ OK = "ok"
 class Files(Protocol):
     """Named files, as `yolo.data.archives.Archives` has them."""
 
-    path: object
+    path: Path
 
     def names(self) -> list[str]:
         """All names."""

@@ -1,6 +1,6 @@
 """Compose pictures of the synthetic sets: where shapes lie, and what is true of each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from yolo.data.shapes import Pose
 _ATTEMPTS = 40
 # Centres never share a cell of this grid: YOLO v1 could represent only one of them.
 _CELLS = 8
+# A pixel is a shape's when the shape covers more than this share of it.
+_OWN = 0.5
 _MIN_VISIBLE = 0.35
 _DIFFICULT_VISIBLE = 0.5
 _TINY_SHARE = 0.05
@@ -62,22 +64,26 @@ def scene(recipe: DetectionRecipe, rng: np.random.Generator) -> tuple[np.ndarray
 class _Placed:
     label: str
     alpha: np.ndarray
-    """Its own coverage, (H, W) 0..1."""
+    """Coverage of each pixel, (H, W) 0..1."""
     visible: np.ndarray
-    """What later shapes leave of it."""
+    """(H, W) bool: covered by more than half, and by no later shape so."""
     outside: float
     """Share of its extent beyond the border."""
     tiny: bool
 
+    def under(self, alpha: np.ndarray) -> "_Placed":
+        """What is left of it when another shape covers it."""
+        return replace(self, visible=self.visible & (alpha <= _OWN))
+
     @property
     def share(self) -> float:
-        return float(self.visible.sum() / self.alpha.sum())
+        return float(self.visible.sum() / (self.alpha > _OWN).sum())
 
     @property
     def box(self) -> tuple[int, int, int, int]:
         """1-based inclusive pixels: column number 0 is 1."""
-        seen = self.visible > 0.5
-        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        rows = np.flatnonzero(self.visible.any(axis=1))
+        columns = np.flatnonzero(self.visible.any(axis=0))
         return int(columns[0]) + 1, int(rows[0]) + 1, int(columns[-1]) + 1, int(rows[-1]) + 1
 
     @property
@@ -102,13 +108,12 @@ def _try_to_add(
     pose = _pose(width, height, scale, _MAX_OUTSIDE, rng)
     outlines = shapes.place(label, pose)
     alpha = shapes.coverage(outlines, width, height)
-    if not (alpha > 0.5).any():
+    visible = alpha > _OWN
+    if not visible.any():
         return None
-    new = _Placed(label, alpha, alpha, _outside(np.concatenate(outlines), width, height), tiny)
-    covered = [
-        _Placed(old.label, old.alpha, old.visible * (1 - alpha), old.outside, old.tiny)
-        for old in placed
-    ]
+    outside = _outside(np.concatenate(outlines), width, height)
+    new = _Placed(label, alpha, visible, outside, tiny)
+    covered = [old.under(alpha) for old in placed]
     if any(old.share < _MIN_VISIBLE for old in covered):
         return None
     every = [*covered, new]

@@ -169,12 +169,13 @@ def _texture(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> np.
 
 def background(width: int, height: int, rng: np.random.Generator) -> Image:
     """Gradient and clouds of two or three colours, with lines, curves and blobs as clutter."""
-    shape = (height, width)
+    # smooth fields, so a quarter of the resolution is enough
+    shape = (height // 4, width // 4)
     base, other, third = (random_colour(rng, vivid=0.65) for _ in range(3))
     mix = np.clip((_ramp(shape, rng.uniform(0, 2 * np.pi)) + 1) / 2, 0, 1)[..., None]
     image = base * (1 - mix) + other * mix
     spots = clouds(shape, int(rng.integers(3, 9)), rng)[..., None] * np.float32(rng.uniform(0, 0.8))
-    image = (image * (1 - spots) + third * spots).astype(np.float32)
+    image = cv2.resize(image * (1 - spots) + third * spots, (width, height))
     for _ in range(rng.integers(2, 9)):
         _clutter(image, rng)
     return image

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from yolo.errors import UserError
 
@@ -15,7 +15,7 @@ class Plan:
     """Names of pictures per split, in order; repeats within a published list stay."""
     drawn: tuple[str, ...]
     """Splits that are still to be drawn from `train`."""
-    origin: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, str]
     """How each split came about, for people."""
 
 
@@ -29,7 +29,7 @@ def plan(
     A split whose names are given joins these published splits. One that is None is the published
     split of its name, provided that no other split asked for any of its pictures; else it will be
     drawn from `train`. `train` without a name is the published `train`, else `trainval`, else every
-    picture, in each case without what the other splits hold.
+    picture; the latter two without what the other splits hold.
 
     Args:
         published: The set's own splits.
@@ -60,11 +60,7 @@ def plan(
             drawn.append(split)
             origin[split] = "share of train"
     if "train" not in lists:
-        taken = {picture for pictures in lists.values() for picture in pictures}
-        source = next((name for name in ("train", "trainval") if published.get(name)), None)
-        pictures = everything if source is None else published[source]
-        lists["train"] = [picture for picture in pictures if picture not in taken]
-        origin["train"] = source or "all pictures"
+        lists["train"], origin["train"] = _training(published, everything, lists)
     if not lists["train"]:
         raise UserError(
             "no picture is left for the split train; "
@@ -115,6 +111,19 @@ def draw(
                 "or name a split of the set in data.<set>.splits"
             )
     return lists
+
+
+def _training(
+    published: Mapping[str, Sequence[str]],
+    everything: Sequence[str],
+    others: Mapping[str, Sequence[str]],
+) -> tuple[list[str], str]:
+    if published.get("train"):
+        return list(published["train"]), "train"
+    taken = {picture for pictures in others.values() for picture in pictures}
+    origin = "trainval" if published.get("trainval") else "all pictures"
+    rest = published["trainval"] if origin == "trainval" else everything
+    return [picture for picture in rest if picture not in taken], f"{origin} without the others"
 
 
 def _place(

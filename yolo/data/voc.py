@@ -52,11 +52,13 @@ def parse(data: bytes) -> Annotation:
     """
     try:
         root = fromstring(data, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+    except DefusedXmlException:
+        raise UserError("declares a document type or entities, which is not read") from None
+    except (ParseError, ValueError, LookupError) as error:
         raise UserError(f"is not readable XML: {error}") from None
     if root.tag != "annotation":
         raise UserError(f"is no VOC annotation: its outermost tag is {root.tag}")
-    size = f"{_text(root, 'size/width')}x{_text(root, 'size/height')}"
+    size = "x".join(_pixels(_text(root, f"size/{side}")) for side in ("width", "height"))
     objects = tuple(_object(node, number) for number, node in enumerate(root.findall("object"), 1))
     return Annotation(_text(root, "filename"), "none" if size == "x" else size, objects)
 
@@ -169,6 +171,12 @@ def _box(texts: Sequence[str]) -> tuple[float, float, float, float] | None:
         return None
     box = (xmin, ymin, xmax, ymax)
     return box if all(math.isfinite(side) for side in box) else None
+
+
+def _pixels(text: str) -> str:
+    """`500.0` → `500`."""
+    whole, _, fraction = text.partition(".")
+    return whole if fraction.strip("0") == "" else text
 
 
 def _text(node: Element, path: str) -> str:

@@ -8,6 +8,8 @@ from torch import Tensor
 from yolo.detection.boxes import iou
 from yolo.detection.layout import split
 
+_PAIRS_AT_A_TIME = 1 << 19
+
 
 class Decoded(NamedTuple):
     """What the network predicts for each box; cells row by row, boxes of a cell in order."""
@@ -85,8 +87,7 @@ def nms(boxes: Tensor, scores: Tensor, *, iou_threshold: float, score_threshold:
     """
     if boxes.shape != (len(scores), 4) or scores.ndim != 2:
         raise ValueError(
-            f"boxes {tuple(boxes.shape)} and scores {tuple(scores.shape)} must be "
-            "(M, 4) and (M, C)"
+            f"boxes {tuple(boxes.shape)} and scores {tuple(scores.shape)} must be (M, 4) and (M, C)"
         )
     return _suppress(boxes[None], scores[None], iou_threshold, score_threshold)[0]
 
@@ -117,7 +118,14 @@ def detections(
         ValueError: `prediction` has another shape.
     """
     decoded = decode(prediction, grid=grid, boxes=boxes, classes=classes)
-    kept = _suppress(decoded.boxes, decoded.scores, iou_threshold, score_threshold)
+    # A few images at a time, so that the overlaps of all pairs of boxes stay in cache.
+    group = max(1, _PAIRS_AT_A_TIME // decoded.boxes.shape[1] ** 2)
+    kept = torch.cat(
+        [
+            _suppress(*part, iou_threshold, score_threshold)
+            for part in zip(decoded.boxes.split(group), decoded.scores.split(group), strict=True)
+        ]
+    )
     image, box, label = kept.nonzero(as_tuple=True)
     score = kept[image, box, label]
     order = score.argsort(descending=True, stable=True)

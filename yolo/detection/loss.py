@@ -13,9 +13,6 @@ from torch import Tensor
 from yolo.detection.boxes import iou, rmse
 from yolo.detection.layout import split
 
-_MAX_RMSE = 20.0
-"""A box farther away than this from the truth cannot become responsible for it."""
-
 
 class DetectionLoss(NamedTuple):
     """Mean over the images; `total` is the sum of the other four, each a scalar with gradient."""
@@ -32,12 +29,10 @@ class DetectionLoss(NamedTuple):
 
 
 class _Responsible(NamedTuple):
-    index: Tensor
+    box: Tensor
     """(N, S*S) number of the box that a cell's object would be assigned to."""
     iou: Tensor
     """(N, S*S) its overlap with the truth."""
-    exists: Tensor
-    """(N, S*S) whether any box could be chosen."""
 
 
 def detection_loss(
@@ -61,9 +56,9 @@ def detection_loss(
     the first. Its confidence is taught its overlap, as a constant; that of every other box,
     also in cells with an object, is taught 0. Nothing here waits for the device.
 
-    The original does not define what happens when no box of an object's cell overlaps it and
-    all are 20 or more away from it or NaN (it writes to another cell's box). Only a network that
-    has diverged predicts so: then `coord`, `total` and their gradients are NaN, for the trainer's
+    Where the original's result is undefined, since no box of an object's cell overlaps it and all
+    are 20 image sizes or more away (it then writes to another cell's box), the nearest is
+    responsible here as well. NaN in what the loss reads makes `total` NaN, for the trainer's
     check for finite losses to stop on.
 
     Args:
@@ -98,13 +93,10 @@ def detection_loss(
     has_object = has_object.squeeze(-1) != 0
 
     responsible = _responsible(coordinates.detach(), true_box, grid, sqrt)
-    chosen = responsible.index[..., None]
+    chosen = responsible.box[..., None]
     predicted_box = coordinates.gather(2, chosen[..., None].expand(-1, -1, -1, 4)).squeeze(2)
     true_size = true_box[..., 2:].sqrt() if sqrt else true_box[..., 2:]
     box_error = predicted_box - torch.cat((true_box[..., :2], true_size), dim=-1)
-    # NaN as a factor, so that the gradient shows it as well as the value.
-    undefined = has_object & ~responsible.exists
-    box_error = box_error * torch.where(undefined, torch.nan, 1.0)[..., None]
 
     target = responsible.iou if rescore else 1.0
     object_error = confidence.gather(2, chosen).squeeze(2) - target
@@ -142,12 +134,8 @@ def _responsible(coordinates: Tensor, true_box: Tensor, grid: int, sqrt: bool) -
     true = relative(true_box[..., :2], true_box[..., 2:])[:, :, None]
     overlap = iou(predicted, true)
     distance = rmse(predicted, true)
-    within_reach = distance < _MAX_RMSE
+    # argmin would take a NaN for the least.
+    nearest = torch.where(distance.isnan(), torch.inf, distance).argmin(dim=-1)
     overlaps = (overlap > 0).any(dim=-1)
-    nearest = torch.where(within_reach, distance, torch.inf).argmin(dim=-1)
-    index = torch.where(overlaps, overlap.argmax(dim=-1), nearest)
-    return _Responsible(
-        index,
-        overlap.gather(-1, index[..., None]).squeeze(-1),
-        overlaps | within_reach.any(dim=-1),
-    )
+    box = torch.where(overlaps, overlap.argmax(dim=-1), nearest)
+    return _Responsible(box, overlap.gather(-1, box[..., None]).squeeze(-1))

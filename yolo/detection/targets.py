@@ -38,8 +38,7 @@ def encode(
     if unknown.any():
         row = int(unknown.nonzero()[0])
         raise ValueError(
-            f"row {row} of the boxes has class {float(label[row]):g}; "
-            f"allowed: 0 to {classes - 1}"
+            f"row {row} of the boxes has class {float(label[row]):g}; allowed: 0 to {classes - 1}"
         )
     if generator is not None:
         order = torch.randperm(len(boxes), generator=generator, device=generator.device)

@@ -197,13 +197,13 @@ def _plain(name: str) -> str:
 
 def _objects(path: Path) -> list[tuple[str, list[float], bool]]:
     try:
-        root = parse(path).getroot()
+        tree = parse(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist, but its image is in the split") from None
     except (ParseError, DefusedXmlException, OSError) as error:
         raise UserError(f"{path} is no readable annotation: {error}") from None
     objects = []
-    for place, element in enumerate(root.iter("object"), 1):
+    for place, element in enumerate(tree.iter("object"), 1):
         name = (element.findtext("name") or "").strip()
         corners = _corners(element)
         if not name or corners is None:

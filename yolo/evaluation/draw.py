@@ -104,6 +104,6 @@ def _tag(
     if y < 0 and below:
         y = corner[1]
     y = min(max(y, 0), max(size[1] - height, 0))
-    canvas.rectangle((x, y, x + width, y + height), fill=colour)
+    canvas.rectangle((x, y, x + width, y + height - 1), fill=colour)
     bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
     canvas.text((x + 3, y + 1), text, fill=(0, 0, 0) if bright else (255, 255, 255), font=font)

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ KIND_COLOURS = ("#f59e0b", "#a855f7", "#ec4899", "#94a3b8")
 """Of the kinds of `yolo.evaluation.errors.KINDS`."""
 _INK = "#010203"
 """Stands for the page's text colour."""
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "yolo",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -41,7 +42,7 @@ _STYLE = {
 def precision_recall(recall: Floats, precision: Floats, envelope: Floats) -> str:
     """One class's curve and its monotone envelope, whose area is the AP."""
     with mpl.rc_context(_STYLE):
-        figure, axes = _figure(2.6, 2.1)
+        figure, axes = _figure(2.6, 2.1, left=0.19, bottom=0.21)
         axes.fill_between(
             np.insert(recall, 0, 0),
             np.insert(envelope, 0, envelope[:1].max(initial=0)),
@@ -61,7 +62,9 @@ def anatomy_bars(
 ) -> str:
     """Stacked bars: per name the shares (0..1) of correct detections and of each kind of error."""
     with mpl.rc_context(_STYLE):
-        figure, axes = _figure(6.4, 0.7 + 0.26 * len(names))
+        height = 0.5 + 0.24 * len(names)
+        longest = max(map(len, names))
+        figure, axes = _figure(5.0, height, left=0.06 + 0.013 * longest, bottom=0.34 / height)
         place = np.arange(len(names))
         left = np.zeros(len(names))
         table = np.array(shares, dtype=float).reshape(len(names), -1)
@@ -81,7 +84,7 @@ def anatomy_bars(
 def reliability(calibration: Calibration) -> str:
     """Precision against score, with the diagonal of perfect calibration."""
     with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.4, 2.6)
+        figure, axes = _figure(3.4, 2.6, left=0.15, bottom=0.17)
         some = calibration.count > 0
         centres = (np.arange(BINS) + 0.5) / BINS
         axes.bar(
@@ -93,10 +96,11 @@ def reliability(calibration: Calibration) -> str:
         return _svg(figure)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _figure(width: float, height: float, *, left: float, bottom: float) -> tuple[Figure, Axes]:
+    """A figure in inches with one plot; left, bottom: shares of it for the labels there."""
+    figure = Figure(figsize=(width, height))
     FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
+    axes = figure.add_axes((left, bottom, 0.96 - left, 0.97 - bottom))
     axes.grid(visible=True)
     axes.set_axisbelow(True)
     return figure, axes

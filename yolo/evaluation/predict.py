@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from yolo.data.augment import Crop, warp
 from yolo.detection.decode import detections as decode
+from yolo.errors import UserError
 from yolo.model.detector import Detector
 
 Picture = NDArray[np.uint8]
@@ -37,14 +38,17 @@ def detect(
     score_threshold: float,
     nms_iou: float,
     batch: int = 16,
-    device: torch.device | str = "cpu",
+    device: torch.device | None = None,
 ) -> list[Detected]:
     """Detect objects in pictures of any sizes; `batch` of them are held at a time.
 
     Each class of each predicted box whose score is above `score_threshold` is a detection;
-    of two that overlap by more than `nms_iou` the better stays (box.c: do_nms_sort).
+    of two that overlap by more than `nms_iou` the better stays (box.c: do_nms_sort). The pictures
+    go to `device`, by default to where the detector is.
     """
     spec = detector.spec
+    if device is None:
+        device = next(detector.parameters()).device
     remaining = iter(images)
     found: list[Detected] = []
     with _evaluating(detector), torch.inference_mode():
@@ -69,6 +73,19 @@ def detect(
                     )
                 )
     return found
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of this name, by default the first accelerator, else the CPU.
+
+    Raises:
+        UserError: There is no such device.
+    """
+    try:
+        device = torch.device(name) if name else torch.accelerator.current_accelerator(True)
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"YOLO_DEVICE is {name!r}: {str(error).splitlines()[0]}") from None
 
 
 def resize(image: Picture, size: int) -> Picture:

@@ -11,7 +11,7 @@ from yolo import runtime
 from yolo.data import images
 from yolo.errors import UserError
 from yolo.evaluation.draw import draw
-from yolo.evaluation.predict import Detected, Picture, detect
+from yolo.evaluation.predict import Detected, Picture, detect, pick_device
 from yolo.files import replacing
 from yolo.model.detector import load_detector
 from yolo.progress import progress
@@ -47,8 +47,7 @@ def predict_files(
     files, problems = _list_files(paths)
     if not files and not problems:
         raise UserError(f"no picture in {', '.join(map(str, paths))}")
-    device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    detector = load_detector(weights).to(device)
+    detector = load_detector(weights).to(pick_device(settings.device))
     classes = detector.spec.classes
     names = _picture_names(files)
     records: list[dict[str, Any]] = []
@@ -59,7 +58,6 @@ def predict_files(
             [image for _, image in group],
             score_threshold=score_threshold,
             nms_iou=nms_iou,
-            device=device,
         )
         for (path, image), own in zip(group, found, strict=True):
             records.append(_record(path, image, own, classes))

@@ -67,16 +67,18 @@ def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str
         galleries=_galleries(pictures),
         facts=_facts(origin),
         hashes=sorted(origin.hashes.items()),
-        card=[(name, _plain(value)) for name, value in sorted(origin.card.items())],
+        card=_flat(origin.card),
     )
 
 
 def _subtitle(analysis: Analysis, card: Mapping[str, Any]) -> str:
-    parts = [f"{card[key]}" for key in ("network",) if key in card]
+    parts = []
+    if "network" in card:
+        parts.append(card["network"])
     if "input_size" in card:
-        parts.append(f"{card['input_size']} × {card['input_size']} pixels")
+        parts.append(f"input of {card['input_size']} pixels")
     if "grid" in card and "boxes" in card:
-        parts.append(f"{card['grid']} × {card['grid']} cells of {card['boxes']} boxes")
+        parts.append(f"S = {card['grid']}, B = {card['boxes']}")
     parts.append(", ".join(analysis.classes[:8]) + (" …" if len(analysis.classes) > 8 else ""))
     return " · ".join(parts)
 
@@ -194,6 +196,17 @@ def _facts(origin: Origin) -> list[tuple[str, str]]:
     return facts + [
         (f"evaluate.{key}", _plain(value)) for key, value in sorted(origin.parameters.items())
     ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values under dotted names, sorted."""
+    rows: list[tuple[str, str]] = []
+    for key, value in sorted(values.items()):
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", _plain(value)))
+    return rows
 
 
 def _plain(value: Any) -> str:

@@ -117,7 +117,7 @@ def summarise(rankings: list[Ranking]) -> Scores:
     )
 
 
-def rows_by_label(label: Integers, classes: int) -> list[Integers]:
+def rows_by_label(label: Integers, classes: int) -> list[NDArray[np.intp]]:
     """Row numbers of each class, ascending; rows of other labels are left out."""
     # numpy sorts 16-bit integers by radix, far faster than wider ones
     narrow = label.astype(np.uint16) if classes < 2**16 else label

@@ -5,9 +5,9 @@ from typing import Any
 from torch import nn
 
 from yolo.model import rows
-from yolo.model.layers import stack
 from yolo.model.networks import TORCHVISION, backbone_rows, check_name
 from yolo.model.rows import Conv, Local, MaxPool, Row, Shape
+from yolo.model.stack import stack
 
 Backbone = tuple[Row, ...] | str
 """Rows of ours, or the name of a torchvision model."""

@@ -40,10 +40,11 @@ def extract(classifier_path: Path, backbone_path: Path) -> dict[str, int]:
         "parameters": sum(
             tensor.numel() for name, tensor in kept.items() if "running_" not in name
         ),
-        "stride": int(card["stride"]),
     }
-    names = ("network", "width", "input_range", "backbone")
-    cut = {"kind": "backbone", **{name: card[name] for name in names}, **summary}
+    with weights.reading_card(classifier_path):
+        summary["stride"] = int(card["stride"])
+        names = ("network", "width", "input_range", "backbone")
+        cut = {"kind": "backbone", **{name: card[name] for name in names}, **summary}
     weights.write(backbone_path, kept, cut)
     return summary
 
@@ -56,7 +57,8 @@ def load_backbone(detector: HasBackbone, path: Path) -> None:
     """
     tensors, card = weights.read(path)
     weights.expect_kind(path, card, "backbone")
-    differences = _differences(card, detector.card())
+    with weights.reading_card(path):
+        differences = _differences(card, detector.card())
     if differences:
         raise UserError(
             f"the backbone in {path} is not the detector's: {'; '.join(differences)}; "

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from yolo.errors import UserError
 from yolo.model import assembly, rows, weights
 from yolo.model.assembly import Backbone
-from yolo.model.layers import InputRange, initialise, stack
+from yolo.model.layers import InputRange
 from yolo.model.networks import classifier_rows, input_range
 from yolo.model.rows import Row
+from yolo.model.stack import initialise, stack
 
 
 @dataclass(frozen=True)

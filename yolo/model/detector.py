@@ -11,9 +11,11 @@ from yolo.errors import UserError
 from yolo.model import assembly, rows, weights
 from yolo.model.assembly import Backbone
 from yolo.model.heads import head, head_rows, head_stride
-from yolo.model.layers import Cells, Convolutional, InputRange, initialise, stack
+from yolo.model.layers import Convolutional, InputRange
 from yolo.model.networks import input_range
+from yolo.model.output_layers import Cells
 from yolo.model.rows import Row
+from yolo.model.stack import initialise, stack
 
 
 @dataclass(frozen=True)

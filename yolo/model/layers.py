@@ -5,8 +5,7 @@ returned stays as it was. A layer works in place only on what it has itself just
 """
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +13,9 @@ from torch import Tensor, nn
 
 from yolo.model.rows import (
     AvgPool,
-    BoxRoots,
-    CellMap,
     Connected,
     Conv,
     Crop,
-    Detection,
     Dropout,
     Local,
     MaxPool,
@@ -115,17 +111,18 @@ class InputRange(nn.Module):
         super().__init__()
         try:
             mean, deviation = {
-                "unit": (0.0, 1.0),
+                "unit": ((0.0,), (1.0,)),
                 # 2x - 1 (crop_layer.c)
-                "signed": (0.5, 0.5),
+                "signed": ((0.5,), (0.5,)),
                 # torchvision's ImageNet weights
                 "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
             }[name]
         except KeyError:
             raise ValueError(f"unknown input range {name!r}") from None
         self.name = name
+        scale = [1 / value for value in deviation]
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / torch.tensor(deviation).reshape(-1, 1, 1), False)
+        self.register_buffer("scale", torch.tensor(scale).reshape(-1, 1, 1), persistent=False)
         self.mean: Tensor
         self.scale: Tensor
 
@@ -149,11 +146,11 @@ class Layer(nn.Module):
 
     def as_map(self, x: Tensor) -> Tensor:
         """The input as (N, C, H, W), also where a vector comes in."""
-        return x if x.dim() == 4 else x.reshape(len(x), *self.input_shape)
+        return x if x.dim() == 4 else x.reshape(-1, *self.input_shape)
 
     def extra_repr(self) -> str:
         """The row and the shapes."""
-        return f"{self.row}: {_text(self.input_shape)} -> {_text(self.output_shape)}"
+        return f"{self.row}: {shape_text(self.input_shape)} -> {shape_text(self.output_shape)}"
 
 
 class Convolutional(Layer):
@@ -169,7 +166,7 @@ class Convolutional(Layer):
             )
         reach = row.size - 2 * row.padding
         if min(height, width) < reach:
-            raise ValueError(f"a window of {row.size} does not fit an input of {_text(shape)}")
+            raise ValueError(f"a window of {row.size} does not fit an input of {shape_text(shape)}")
         out = ((height - reach) // row.stride + 1, (width - reach) // row.stride + 1)
         super().__init__(row, shape, (row.filters, *out))
         self.weight = nn.Parameter(
@@ -194,7 +191,7 @@ class MaxPooling(Layer):
 
     def __init__(self, row: MaxPool, shape: Shape) -> None:
         if min(shape[1:]) + row.padding < row.size:
-            raise ValueError(f"a window of {row.size} does not fit an input of {_text(shape)}")
+            raise ValueError(f"a window of {row.size} does not fit an input of {shape_text(shape)}")
         out = ((side + row.padding - row.size) // row.stride + 1 for side in shape[1:])
         super().__init__(row, shape, (shape[0], *out))
 
@@ -231,11 +228,13 @@ class LocallyConnected2d(Layer):
             out = (side - (1 if row.pad else row.size)) // row.stride + 1
             windows = (side + 2 * row.pad - row.size) // row.stride + 1
             if out < 1:
-                raise ValueError(f"a window of {row.size} does not fit an input of {_text(shape)}")
+                raise ValueError(
+                    f"a window of {row.size} does not fit an input of {shape_text(shape)}"
+                )
             if out != windows:
                 raise ValueError(
                     f"size {row.size} with pad {row.pad} gives {windows} windows for {out} outputs "
-                    f"on an input of {_text(shape)}; with pad 1 the size must be 3"
+                    f"on an input of {shape_text(shape)}; with pad 1 the size must be 3"
                 )
             sides.append(out)
         super().__init__(row, shape, (row.filters, *sides))
@@ -308,8 +307,8 @@ class SoftmaxLayer(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, values)."""
-        groups = x.reshape(len(x), self.row.groups, -1) / self.row.temperature
-        return groups.softmax(2).flatten(1)
+        groups = x.flatten(1).unflatten(1, (self.row.groups, -1))
+        return (groups / self.row.temperature).softmax(2).flatten(1)
 
 
 class CentreCrop(Layer):
@@ -319,7 +318,7 @@ class CentreCrop(Layer):
 
     def __init__(self, row: Crop, shape: Shape) -> None:
         if row.height > shape[1] or row.width > shape[2]:
-            raise ValueError(f"{row} does not fit an input of {_text(shape)}")
+            raise ValueError(f"{row} does not fit an input of {shape_text(shape)}")
         super().__init__(row, shape, (shape[0], row.height, row.width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -330,119 +329,6 @@ class CentreCrop(Layer):
         return 2 * x - 1 if row.adjust else x
 
 
-class DetectionLayer(Layer):
-    """The output vector [S*S*C class][S*S*B confidence][S*S*B*4 x, y, root w, root h]."""
-
-    row: Detection
-
-    def __init__(self, row: Detection, shape: Shape) -> None:
-        wanted = row.grid**2 * (row.classes + 5 * row.boxes)
-        if math.prod(shape) != wanted:
-            raise ValueError(
-                f"a grid of {row.grid} with {row.boxes} boxes and {row.classes} classes needs "
-                f"{wanted} values, its input has {math.prod(shape)}"
-            )
-        super().__init__(row, shape, (wanted,))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, ...) to (N, S*S*(C + 5B))."""
-        x = x.flatten(1)
-        if not self.row.softmax:
-            return x
-        scores, boxes = x.tensor_split([self.row.grid**2 * self.row.classes], dim=1)
-        scores = scores.reshape(len(x), -1, self.row.classes).softmax(2).flatten(1)
-        return torch.cat([scores, boxes], dim=1)
-
-
-class Cells(Layer):
-    """From a map with one cell per location to the flat output vector."""
-
-    row: CellMap
-
-    def __init__(self, row: CellMap, shape: Shape) -> None:
-        if shape[0] != row.classes + 5 * row.boxes:
-            raise ValueError(f"{row.boxes} boxes and {row.classes} classes from {_text(shape)}")
-        super().__init__(row, shape, (math.prod(shape),))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C + 5B, S, S) to (N, S*S*(C + 5B))."""
-        classes, boxes = self.row.classes, self.row.boxes
-        parts = x.permute(0, 2, 3, 1).split([classes, boxes, 4 * boxes], dim=3)
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
-
-
-class Roots(Layer):
-    """Width and height in the flat vector replaced by their roots."""
-
-    row: BoxRoots
-
-    def __init__(self, row: BoxRoots, shape: Shape) -> None:
-        super().__init__(row, shape, shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same shape."""
-        row = self.row
-        rest, boxes = x.tensor_split([row.grid**2 * (row.classes + row.boxes)], dim=1)
-        boxes = boxes.reshape(len(x), -1, 4)
-        centre, size = boxes[..., :2], boxes[..., 2:].clamp(min=0).sqrt()
-        return torch.cat([rest, torch.cat([centre, size], dim=2).flatten(1)], dim=1)
-
-
-_LAYERS: dict[type[Row], Callable[[Any, Shape], Layer]] = {
-    Conv: Convolutional,
-    MaxPool: MaxPooling,
-    Local: LocallyConnected2d,
-    Connected: FullyConnected,
-    Dropout: DropoutLayer,
-    AvgPool: AveragePooling,
-    Softmax: SoftmaxLayer,
-    Crop: CentreCrop,
-    Detection: DetectionLayer,
-    CellMap: Cells,
-    BoxRoots: Roots,
-}
-_NEED_MAPS = (Conv, MaxPool, Local, AvgPool, Crop)
-
-
-def make_layer(row: Row, shape: Shape) -> Layer:
-    """The layer of a row for inputs of `shape`, weights not set; ValueError if it cannot be."""
-    if isinstance(row, _NEED_MAPS) and len(shape) == 1:
-        shape = (*shape, 1, 1)
-    return _LAYERS[type(row)](row, shape)
-
-
-def stack(rows: Iterable[Row], shape: Shape) -> tuple[nn.Sequential, Shape]:
-    """The layers of `rows` one after the other, weights not set, and the shape they end with."""
-    layers = nn.Sequential()
-    for row in rows:
-        layer = make_layer(row, shape)
-        layers.append(layer)
-        shape = layer.output_shape
-    return layers, shape
-
-
-@torch.no_grad()
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of every layer as the original does (make_*_layer).
-
-    Convolutions normal with variance 2 / fan-in, connected and local layers uniform in
-    +-sqrt(2 / fan-in), biases 0, batch normalisation 1 and 0.
-    """
-    for layer in module.modules():
-        if not isinstance(layer, Convolutional | LocallyConnected2d | FullyConnected):
-            continue
-        if layer.bias is not None:
-            layer.bias.zero_()
-        if layer.weight.is_meta:
-            continue
-        scale = math.sqrt(2 / math.prod(layer.weight.shape[1:]))
-        if isinstance(layer, LocallyConnected2d):
-            scale = math.sqrt(2 / layer.weight.shape[2])
-        if isinstance(layer, Convolutional):
-            layer.weight.normal_(0, scale, generator=generator)
-        else:
-            layer.weight.uniform_(-scale, scale, generator=generator)
-
-
-def _text(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
+    """`3x224x224`."""
     return "x".join(map(str, shape))

@@ -35,7 +35,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors on the CPU, and the card; UserError when the file is not one of ours."""
     with _opened(path) as file:
         card = _card(path, file.metadata())
-        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+        # copies: as views of the file they lie at addresses on which products round differently
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, card  # noqa: SIM118
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,7 +38,7 @@ class Classification:
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Mean cross-entropy (blas.c: softmax_x_ent_cpu)."""
-        logits = model(pictures(batch))
+        logits = model(augment.recolour(batch.images, batch.colour))
         return {"loss": F.cross_entropy(logits.float(), batch.labels)}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -53,16 +52,9 @@ class Classification:
         top1 = top5 = 0
         for loaded in load(self._validation, places, collate, workers=0):
             batch = loaded.to(device)
-            images = batch.images.permute(0, 3, 1, 2).float() / 255
-            logits = model(images)
+            logits = model(augment.recolour(batch.images, batch.colour))
             ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
             hits = ranked == batch.labels[:, None]
             top1 += int(hits[:, 0].sum())
             top5 += int(hits.any(dim=1).sum())
         return {"top1": top1 / count, "top5": top5 / count}
-
-
-def pictures(batch: Batch) -> Tensor:
-    """The batch's pictures with their colour changes: (N, 3, H, W) float RGB from 0 to 1."""
-    images = batch.images.permute(0, 3, 1, 2).to(torch.float32) / 255
-    return augment.distort(images, batch.colour[:, 0], batch.colour[:, 1], batch.colour[:, 2])

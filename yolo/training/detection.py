@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from yolo.data import augment, images
 from yolo.data.detection import Batch, TrainingSamples, collate
 from yolo.data.loader import Shares, load
-from yolo.data.store import CleanSet, Split
+from yolo.data.store import CleanSet
 from yolo.detection.loss import detection_loss
 from yolo.detection.targets import encode_batch
+from yolo.evaluation.clean_truth import read_truth
+from yolo.evaluation.columns import to_columns
 from yolo.evaluation.predict import detect
-from yolo.evaluation.voc_ap import Detections, Truth, score
+from yolo.evaluation.voc_ap import score
 from yolo.model.detector import Detector
 from yolo.params.detect_train import DetectTrain
 
@@ -31,7 +31,7 @@ class Detection:
             train, model.spec.input_size, params.augmentation, params.seed
         )
         self._validation = clean.split("val")
-        self._truth = truth_of(self._validation)
+        self._truth = read_truth(self._validation)
         self.images = len(train)
 
     def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
@@ -41,10 +41,7 @@ class Detection:
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The original's loss and its terms."""
         spec, scales = self._spec, self._params.loss
-        pictures = batch.images.permute(0, 3, 1, 2).to(torch.float32) / 255
-        pictures = augment.distort(
-            pictures, batch.colour[:, 0], batch.colour[:, 1], batch.colour[:, 2]
-        )
+        pictures = augment.recolour(batch.images, batch.colour)
         classes = len(spec.classes)
         losses = detection_loss(
             model(pictures).float(),
@@ -75,17 +72,5 @@ class Detection:
             score_threshold=wanted.score_threshold,
             nms_iou=wanted.nms_iou,
         )
-        scores = score(Detections.of(found), self._truth, len(self._spec.classes))
+        scores = score(to_columns(found), self._truth, len(self._spec.classes))
         return {"voc07_map": scores.voc07_map, "voc_map": scores.voc_map}
-
-
-def truth_of(split: Split) -> Truth:
-    """The annotated objects of a split, for scoring only."""
-    numbers = range(len(split))
-    counts = [len(split.labels(number)) for number in numbers]
-    return Truth(
-        image=np.repeat(np.arange(len(split), dtype=np.int32), counts),
-        label=np.concatenate([split.labels(number) for number in numbers]),
-        box=np.concatenate([split.boxes(number) for number in numbers]),
-        difficult=np.concatenate([split.difficult(number) for number in numbers]),
-    )

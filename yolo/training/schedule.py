@@ -1,11 +1,13 @@
 """Learning-rate policies (network.c: get_current_rate)."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import TypeVar
 
 from yolo.params.optimisation import Schedule
 
+Number = TypeVar("Number", int, float)
 _POLICIES = ("constant", "steps", "poly")
 
 
@@ -44,19 +46,19 @@ def from_darknet(cfg_text: str) -> Callable[[int], float]:
     policy = values.get("policy", "constant")
     if policy not in _POLICIES:
         raise ValueError(f"policy is {policy!r}; allowed: {', '.join(_POLICIES)}")
-    steps = _numbers(values, "steps", int, "")
-    scales = _numbers(values, "scales", float, "")
+    steps = [_number("steps", text, int) for text in _listed(values, "steps")]
+    scales = [_number("scales", text, float) for text in _listed(values, "scales")]
     if policy == "steps" and (not steps or len(steps) != len(scales)):
         raise ValueError(
-            f"policy steps needs as many scales as steps, and at least one; "
+            "policy steps needs as many scales as steps, and at least one; "
             f"steps has {len(steps)}, scales {len(scales)}"
         )
-    (batches,) = _numbers(values, "max_batches", int, "0")
+    batches = _number("max_batches", values.get("max_batches", "0"), int)
     if policy == "poly" and batches < 1:
         raise ValueError(f"policy poly needs max_batches from 1 up; it is {batches}")
-    (learning_rate,) = _numbers(values, "learning_rate", float, "0.001")
-    (burn_in,) = _numbers(values, "burn_in", int, "0")
-    (power,) = _numbers(values, "power", float, "4")
+    learning_rate = _number("learning_rate", values.get("learning_rate", "0.001"), float)
+    burn_in = _number("burn_in", values.get("burn_in", "0"), int)
+    power = _number("power", values.get("power", "4"), float)
 
     def rate_of(batch: int) -> float:
         return _rate(policy, learning_rate, burn_in, power, steps, scales, batches, batch)
@@ -75,10 +77,9 @@ def _rate(
     batch: int,
 ) -> float:
     if batch < burn_in:
-        return learning_rate * (batch / burn_in) ** power
+        return learning_rate * math.pow(batch / burn_in, power)
     if policy == "poly":
-        # The original stops at `batches`; beyond it a rate has no meaning.
-        return learning_rate * max(1 - batch / batches, 0.0) ** power
+        return learning_rate * math.pow(1 - batch / batches, power)
     if policy == "steps":
         for step, scale in zip(steps, scales, strict=True):
             if batch < step:
@@ -90,18 +91,18 @@ def _rate(
 def _net_section(cfg_text: str) -> dict[str, str]:
     """Keys and values of the first section; of a repeated key the first counts, as originally."""
     values: dict[str, str] = {}
-    inside = False
+    headed = False
     for number, line in enumerate(cfg_text.splitlines(), 1):
         # The original takes all white space out of a line.
         text = re.sub(r"\s", "", line)
         if not text or text[0] in "#;":
             continue
         if text[0] == "[":
-            if values or inside:
+            if headed or values:
                 break
             if text not in ("[net]", "[network]"):
                 raise ValueError(f"line {number}: the first section is {text}, not [net]")
-            inside = True
+            headed = True
             continue
         key, equals, value = text.partition("=")
         if not equals:
@@ -110,17 +111,13 @@ def _net_section(cfg_text: str) -> dict[str, str]:
     return values
 
 
-def _numbers(
-    values: dict[str, str], key: str, kind: Callable[[str], Number], default: str
-) -> list[Number]:
-    """The numbers of a comma-separated value; only `steps` and `scales` may hold several."""
-    value = values.get(key, default)
+def _listed(values: dict[str, str], key: str) -> list[str]:
+    return values[key].split(",") if key in values else []
+
+
+def _number(key: str, text: str, kind: type[Number]) -> Number:
     try:
-        numbers = [kind(text) for text in value.split(",")] if value else []
+        return kind(text)
     except ValueError:
-        numbers = []
-        value = value or "empty"
-    if not numbers and (value or key in values):
         noun = "whole number" if kind is int else "number"
-        raise ValueError(f"{key} is {value!r}, not a {noun}")
-    return numbers
+        raise ValueError(f"{key} has {text!r}, which is no {noun}") from None

@@ -1,0 +1,45 @@
+"""The command `yolov1`: the library's commands and those of the pipeline."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from yolo.cli import app
+from yolo.errors import UserError
+
+
+@app.command()
+def preset(
+    name: Annotated[str, typer.Argument(help="A file of presets/ without its ending.")],
+) -> None:
+    """Rewrite params.yaml from a preset; `git diff` shows what changed."""
+    from stages.preset import write
+
+    write(name)
+    print(f"params.yaml is now that of preset {name}; `yolov1 why` shows what it makes stale")
+
+
+@app.command()
+def why(
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAGE]…", help="Default: all stages.")
+    ] = None,
+) -> None:
+    """Show which stages are stale and what changed."""
+    from stages.plan import read_plan
+
+    print(read_plan(stages or ()).table())
+
+
+def main() -> None:
+    """Run the command line; a `UserError` is one message and exit status 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Scenes that several tests of the evaluation use."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolo.evaluation.voc_ap import Detections, Truth
+
+Reference = tuple[Detections, Truth, int, dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def reference(original: Path) -> Callable[[str], Reference]:
+    """Detections, truth, number of classes and all arrays of a set of `voc_ap.npz`."""
+
+    def read(name: str) -> Reference:
+        with np.load(original / "voc_ap.npz") as file:
+            data = {key.removeprefix(name): file[key] for key in file.files if key.startswith(name)}
+        detections = Detections(
+            data["det_image"], data["det_class"], data["det_score"], data["det_box"]
+        )
+        difficult = data["gt_difficult"].astype(bool)
+        truth = Truth(data["gt_image"], data["gt_class"], data["gt_box"], difficult)
+        return detections, truth, int(data["n_classes"]), data
+
+    return read
+
+
+@pytest.fixture
+def write_devkit() -> Callable[..., Path]:
+    """Function that writes annotations in the devkit's layout, split test."""
+
+    def write(folder: Path, truth: Truth, images: list[str], classes: list[str]) -> Path:
+        """Annotations of `truth` in the devkit's layout, split test."""
+        (folder / "ImageSets/Main").mkdir(parents=True)
+        (folder / "Annotations").mkdir()
+        (folder / "ImageSets/Main/test.txt").write_text("".join(f"{name}\n" for name in images))
+        for index, name in enumerate(images):
+            objects = "".join(
+                f"<object><name>{classes[truth.label[row]]}</name>"
+                f"<difficult>{int(truth.difficult[row])}</difficult><bndbox>"
+                + "".join(
+                    f"<{corner}>{value}</{corner}>"
+                    for corner, value in zip(
+                        ("xmin", "ymin", "xmax", "ymax"), truth.box[row].tolist(), strict=True
+                    )
+                )
+                + "</bndbox></object>"
+                for row in np.flatnonzero(truth.image == index)
+            )
+            (folder / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}</annotation>")
+        return folder
+
+    return write

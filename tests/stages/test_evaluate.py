@@ -1,0 +1,193 @@
+"""The stage on a small clean set and a random detector."""
+
+import csv
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages import evaluate
+from yolo.data.images import encode_jpeg
+from yolo.data.store import DETECTION_SCHEMA, Writer, split_path, write_classes
+from yolo.errors import UserError
+from yolo.evaluation import devkit
+from yolo.evaluation.clean_truth import read_truth
+from yolo.evaluation.predict import Detected
+from yolo.evaluation.voc_ap import score
+from yolo.model.detector import DetectorSpec, build_detector, save_detector
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ("disc", "square", "star")
+
+
+def write_clean(
+    folder: Path,
+    *,
+    labels_seed: int = 0,
+    images: int = 9,
+    objects_at_least: int = 1,
+    objects_at_most: int = 3,
+) -> None:
+    """Noise pictures; their objects depend on `labels_seed`, their pixels do not."""
+    pixels, objects = np.random.default_rng(1), np.random.default_rng(labels_seed)
+    write_classes(folder, CLASSES)
+    with Writer(split_path(folder, "test"), DETECTION_SCHEMA) as writer:
+        for number in range(images):
+            size = (48 + number, 64)
+            count = int(objects.integers(objects_at_least, objects_at_most + 1))
+            corner = objects.integers(1, 30, (count, 2))
+            writer.append(
+                {
+                    "name": f"picture {number}",
+                    "image": encode_jpeg(pixels.integers(0, 256, (*size, 3), np.uint8)),
+                    "width": size[1],
+                    "height": size[0],
+                    "boxes": np.concatenate([corner, corner + 15], axis=1),
+                    "labels": objects.integers(0, 3, count).tolist(),
+                    "difficult": ([False] * (count - 1) + [number == 0])[:count],
+                    "truncated": [False] * count,
+                }
+            )
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOLO_THREADS", "1")
+    monkeypatch.setenv("YOLO_DEVICE", "cpu")
+    shutil.copy(ROOT / "presets/base.yaml", "params.yaml")
+    write_clean(evaluate.CLEAN)
+    spec = DetectorSpec("nano", 0.25, 64, 4, 2, CLASSES)
+    save_detector(evaluate.DETECTOR, build_detector(spec, seed=2), trained_on="noise")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Page(HTMLParser):
+    """Collects what a page loads and links to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for key, value in attrs if key in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def nearly_right(*_: object, **__: object) -> list[Detected]:
+    """The true boxes moved by up to 4 pixels, a few under a wrong class, by rising score."""
+    split = evaluate.CleanSet(evaluate.CLEAN).split("test")
+    rng = np.random.default_rng(3)
+    found = []
+    for index in range(len(split)):
+        boxes, labels = split.boxes(index), split.labels(index).astype(np.int64)
+        wrong = rng.random(len(labels)) < 0.2
+        found.append(
+            Detected(
+                boxes + rng.uniform(-4, 4, boxes.shape).astype(np.float32),
+                np.sort(rng.random(len(labels)).astype(np.float32))[::-1],
+                np.where(wrong, (labels + 1) % 3, labels),
+            )
+        )
+    return found
+
+
+def test_the_outs_are_there_and_agree_with_each_other(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "detect", nearly_right)
+    evaluate.main()
+    outs = contents(evaluate.REPORTS)
+    metrics = json.loads(outs["metrics.json"])
+    split = evaluate.CleanSet(evaluate.CLEAN).split("test")
+    truth = read_truth(split)
+    assert metrics["images"] == 9
+    assert metrics["objects"] == len(truth.image)
+    assert set(metrics["per_class"]) == set(CLASSES)
+    assert set(metrics["per_class"]["disc"]) == {"voc07_ap", "voc_ap", "positives"}
+    assert sum(c["positives"] for c in metrics["per_class"].values()) == len(truth.image) - 1
+
+    # the files in the devkit's format score exactly as the metrics say
+    files = devkit.detection_files(evaluate.REPORTS / "detections", "test")
+    names = [split.name(index) for index in range(9)]
+    found = devkit.read_detections(files, names, CLASSES)
+    assert len(found.image) == len(truth.image)
+    scores = score(found, truth, 3)
+    assert 0.1 < scores.voc07_map < 1
+    assert metrics["voc07_map"] == scores.voc07_map
+    assert metrics["voc_map"] == scores.voc_map
+
+    rows = list(csv.DictReader(outs["precision_recall.csv"].decode().splitlines()))
+    assert {row["class"] for row in rows} <= set(CLASSES)
+    assert list(rows[0]) == ["class", "recall", "precision"]
+    pictures = [name for name in outs if name.startswith("pictures/")]
+    assert len(pictures) == 9
+    assert all(outs[name].startswith(b"\xff\xd8") for name in pictures)
+
+
+def test_the_page_needs_no_other_file(project: Path) -> None:
+    evaluate.main()
+    html = (evaluate.REPORTS / "report.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(html)
+    assert len([source for source in page.sources if source.startswith("data:image/jpeg")]) == 9
+    assert all(source.startswith(("data:", "#")) for source in page.sources)
+    assert "url(http" not in html and "@import" not in html
+    assert str(project) not in html
+    assert "noise" in page.text and "picture 3" in page.text
+    assert evaluate.digest(evaluate.DETECTOR) in page.text
+
+
+def test_the_same_inputs_give_the_same_bytes(project: Path) -> None:
+    evaluate.main()
+    first = contents(evaluate.REPORTS)
+    evaluate.main()
+    assert contents(evaluate.REPORTS) == first
+
+
+def test_labels_do_not_reach_the_predictions(project: Path) -> None:
+    evaluate.main()
+    first = contents(evaluate.REPORTS)
+    write_clean(evaluate.CLEAN, labels_seed=9)
+    evaluate.main()
+    second = contents(evaluate.REPORTS)
+    assert first["metrics.json"] != second["metrics.json"]
+    detections = [name for name in first if name.startswith("detections/")]
+    assert len(detections) == 3
+    assert all(first[name] == second[name] for name in detections)
+
+
+def test_without_objects_the_scores_are_undefined(project: Path) -> None:
+    write_clean(evaluate.CLEAN, objects_at_least=0, objects_at_most=0)
+    evaluate.main()
+    metrics = json.loads((evaluate.REPORTS / "metrics.json").read_text())
+    assert (metrics["images"], metrics["objects"]) == (9, 0)
+    assert metrics["voc07_map"] is None
+    assert metrics["per_class"]["disc"] == {"voc07_ap": None, "voc_ap": None, "positives": 0}
+
+
+def test_an_empty_split_is_refused(project: Path) -> None:
+    write_clean(evaluate.CLEAN, images=0)
+    with pytest.raises(UserError, match=r"test\.arrow has no image"):
+        evaluate.main()
+
+
+def test_a_detector_of_other_classes_is_refused(project: Path) -> None:
+    write_classes(evaluate.CLEAN, ("disc", "square"))
+    with pytest.raises(UserError, match="knows the classes disc, square, star"):
+        evaluate.main()
+    assert not evaluate.REPORTS.exists()

@@ -1,0 +1,142 @@
+"""Write what was admitted: the clean store, and how much it is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolo.data.assessment import Assessment
+from yolo.data.images import decode, encode_jpeg, shrink
+from yolo.data.listing import Entry, Files
+from yolo.data.store import (
+    CLASSIFICATION_SCHEMA,
+    DETECTION_SCHEMA,
+    Writer,
+    split_path,
+    write_classes,
+)
+from yolo.progress import progress
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def write_store(
+    folder: Path,
+    files: Files,
+    assessment: Assessment,
+    splits: Sequence[str],
+    shorter_side: int | None,
+) -> None:
+    """Write one file per split and the class names into an existing folder.
+
+    Pictures whose shorter side is above `shorter_side` are reduced to it and encoded as JPEG, their
+    boxes with them; all others keep the published bytes.
+    """
+    write_classes(folder, assessment.classes)
+    numbers = {name: number for number, name in enumerate(assessment.classes)}
+    images = assessment.images
+    labels = _object_columns(assessment, numbers)
+    schema = CLASSIFICATION_SCHEMA if labels is None else DETECTION_SCHEMA
+    for split in splits:
+        rows = [row for row, own in enumerate(images["split"]) if own == split]
+        with Writer(split_path(folder, split), schema) as writer:
+            for row in progress(rows, f"write {split}"):
+                name, width, height = (images[key][row] for key in ("name", "width", "height"))
+                record = _picture(files, assessment.entries[name], (width, height), shorter_side)
+                if labels is None:
+                    record["label"] = numbers[images["class"][row]]
+                else:
+                    record |= labels.get(images["image_row"][row], _NO_OBJECTS)
+                    factors = record["width"] / width, record["height"] / height
+                    record["boxes"] = scale_boxes(record["boxes"], *factors)
+                writer.append(record)
+
+
+def scale_boxes(boxes: Sequence[Sequence[float]], x: float, y: float) -> np.ndarray:
+    """Boxes of a picture that is resized by the factors x and y.
+
+    Args:
+        boxes: (n, 4) xmin, ymin, xmax, ymax; the first pixel is 1, both ends belong to the box, so
+            that its left edge lies at xmin - 1 and its right edge at xmax.
+        x: New width over old width.
+        y: New height over old height.
+
+    Returns:
+        (n, 4) float64 in pixels of the resized picture.
+    """
+    edges = np.array(boxes, np.float64).reshape(-1, 4) - (1, 1, 0, 0)
+    return edges * (x, y, x, y) + (1, 1, 0, 0)
+
+
+def counts(assessment: Assessment, splits: Sequence[str]) -> dict[str, Any]:
+    """What is admitted and what was found, for `dvc metrics show`."""
+    losses = assessment.admission.losses()
+    kinds = losses["what"] if assessment.objects is not None else losses["what"][:1]
+    return {
+        **{split: _split_counts(assessment, split) for split in splits},
+        "classes": len(assessment.classes),
+        "listed": dict(zip(kinds, losses["listed"], strict=False)),
+        "rejected": dict(zip(kinds, losses["lost"], strict=False)),
+        "findings": dict(
+            sorted(Counter(found.rule for found in assessment.admission.findings).items())
+        ),
+    }
+
+
+_NO_OBJECTS: dict[str, list[Any]] = {"boxes": [], "labels": [], "difficult": [], "truncated": []}
+
+
+def _object_columns(
+    assessment: Assessment, numbers: dict[str, int]
+) -> dict[int, dict[str, list[Any]]] | None:
+    """Boxes, labels and flags by the `image_row` of their picture."""
+    objects = assessment.objects
+    if objects is None:
+        return None
+    found: dict[int, dict[str, list[Any]]] = {}
+    for row, image_row in enumerate(objects["image_row"]):
+        columns = found.setdefault(image_row, {name: [] for name in _NO_OBJECTS})
+        columns["boxes"].append([objects[side][row] for side in _SIDES])
+        columns["labels"].append(numbers[objects["class"][row]])
+        columns["difficult"].append(objects["difficult"][row] == "1")
+        columns["truncated"].append(objects["truncated"][row] == "1")
+    return found
+
+
+def _picture(
+    files: Files, entry: Entry, size: tuple[int, int], shorter_side: int | None
+) -> dict[str, Any]:
+    """Name, encoded bytes and size of an admitted picture of the published size."""
+    if entry.image is None:
+        raise ValueError(f"{entry.name} was admitted without a file")
+    data = files.read(entry.image)
+    width, height = size
+    if shorter_side is not None and min(size) > shorter_side:
+        image = shrink(decode(data, entry.image), shorter_side)
+        data = encode_jpeg(image)
+        height, width = image.shape[:2]
+    return {"name": entry.name, "image": data, "width": width, "height": height}
+
+
+def _split_counts(assessment: Assessment, split: str) -> dict[str, Any]:
+    images, objects = assessment.images, assessment.objects
+    examples = dict(zip(assessment.classes, assessment.examples[split], strict=True))
+    result: dict[str, Any] = {"images": images["split"].count(split)}
+    if objects is None:
+        # A number per class would be a screen of its own for a thousand classes.
+        return {
+            **result,
+            "smallest_class": min(examples.values(), default=0),
+            "largest_class": max(examples.values(), default=0),
+        }
+    rows = [row for row, own in enumerate(objects["split"]) if own == split]
+    shown = {objects["image_row"][row] for row in rows}
+    return {
+        **result,
+        "images_without_objects": result["images"] - len(shown),
+        "objects": len(rows),
+        "difficult": sum(objects["difficult"][row] == "1" for row in rows),
+        "per_class": examples,
+    }

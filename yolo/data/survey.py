@@ -1,0 +1,85 @@
+"""Read each picture and annotation once and note what the rules need to know; keep no pixels."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from PIL import Image, UnidentifiedImageError
+
+from yolo.data import images, voc
+from yolo.data.listing import OK, Entry, Files
+from yolo.errors import UserError
+
+PIXELS_LIMIT = 1 << 27
+"""Larger pictures are not decoded: a few kilobytes can claim to be gigabytes of pixels."""
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a picture's bytes."""
+
+    content: str | None = None
+    """Hash of the bytes; None when they were not read."""
+    readable: str = OK
+    """Or why it is not."""
+    width: int | None = None
+    height: int | None = None
+    orientation: int = 1
+    """EXIF's; 1 is upright."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one entry of the listing."""
+
+    picture: Picture = Picture()
+    annotation: voc.Annotation | None = None
+    xml: str = OK
+    """Or why the annotation cannot be read."""
+
+
+def survey(files: Files, entries: Iterable[Entry]) -> Iterator[tuple[str, Facts]]:
+    """Examine the entries one by one: (name, facts)."""
+    for entry in entries:
+        image = files.read(entry.image) if entry.image else None
+        xml = files.read(entry.annotation) if entry.annotation else None
+        yield entry.name, examine(image, xml)
+
+
+def examine(image: bytes | None, xml: bytes | None) -> Facts:
+    """Decode the picture and parse the annotation, as far as there are any."""
+    picture = Picture() if image is None else examine_picture(image)
+    if xml is None:
+        return Facts(picture)
+    try:
+        return Facts(picture, voc.parse(xml))
+    except UserError as error:
+        return Facts(picture, xml=str(error))
+
+
+def examine_picture(data: bytes) -> Picture:
+    """Decode the whole picture, so that damage in its middle is found too."""
+    content = hashlib.blake2b(data, digest_size=16).hexdigest()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as header:
+                width, height = header.size
+                # Pillow would decode a PNG for it.
+                exif = header.getexif() if header.format == "JPEG" else {}
+                orientation = exif.get(_EXIF_ORIENTATION, 1)
+        if width * height > PIXELS_LIMIT:
+            return Picture(content, f"{width}x{height} is above {PIXELS_LIMIT} pixels, the limit")
+        height, width = images.decode(data, "picture").shape[:2]
+    except UnidentifiedImageError:
+        return Picture(content, "is no picture")
+    except Image.DecompressionBombError:
+        return Picture(content, f"has more than {PIXELS_LIMIT} pixels, the limit")
+    except UserError:
+        return Picture(content, "is truncated or damaged")
+    except Exception as error:  # Pillow's header readers raise whatever a damaged header leads to
+        return Picture(content, f"is damaged: {error}")
+    return Picture(content, OK, width, height, orientation)
