@@ -54,7 +54,7 @@ def closure(graph: Any, module: str) -> set[str]:
             if imported not in reached and imported not in EXEMPT:
                 reached.add(imported)
                 waiting.append(imported)
-    return {name for name in reached if not _path(name).name == "__init__.py"}
+    return {name for name in reached if _path(name).name != "__init__.py"}
 
 
 def with_code(document: Any, code: Mapping[str, Iterable[str]]) -> Any:
@@ -104,7 +104,10 @@ def _import_graph() -> Any:
     import grimp
 
     return grimp.build_graph(
-        *PACKAGES, exclude_type_checking_imports=True, cache_dir=None, include_external_packages=False
+        *PACKAGES,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
+        include_external_packages=False,
     )
 
 

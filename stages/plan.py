@@ -1,6 +1,7 @@
 """What the pipeline would do and why: DVC's own graph and status, asked once."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,18 +73,19 @@ class Plan:
         return "\n".join(lines)
 
 
-def read_plan(targets: Sequence[str] = (), start: Path | None = None) -> Plan:
+def read_plan(targets: Sequence[str] = ()) -> Plan:
     """Ask DVC about the stages `targets` and all above them (default: every stage).
 
-    A target is the name of a stage (`validate@detection`) or of a group (`validate`). `start` is a
-    folder inside the project, by default the current one. Raises `UserError` for an unknown target
-    and with DVC's own words when DVC cannot answer (no project, broken YAML, another run active).
+    A target is the name of a stage (`validate@detection`) or of a group (`validate`) of the project
+    around the current folder. Raises `UserError` for an unknown target and with DVC's own words
+    when DVC cannot answer (no project, broken YAML, another run active).
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        with Repo(Repo.find_root(start)) as repo:
+        # DVC calls stages by their names only from the project's root
+        with chdir(Repo.find_root()), Repo() as repo:
             stages = _in_order(repo, targets)
             names = {stage.name for stage in stages}
             upstream = {

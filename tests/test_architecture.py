@@ -99,8 +99,9 @@ def test_packages_hold_only_a_docstring() -> None:
         assert len(body) == 1 and ast.get_docstring(ast.parse(path.read_text())), path
 
 
-@pytest.mark.parametrize("stage", ["download", "validate", "pretrain", "extract_backbone",
-                                   "detect_train", "evaluate"])
+@pytest.mark.parametrize(
+    "stage", ["download", "validate", "pretrain", "extract_backbone", "detect_train", "evaluate"]
+)
 def test_code_among_the_deps_is_what_the_script_imports(
     stage: str, pipeline: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,8 +125,9 @@ def test_regenerating_the_deps_changes_nothing_else(
     assert deps.regenerated() == Path("dvc.yaml").read_text()
 
 
-@pytest.mark.parametrize("stage", ["download", "validate", "pretrain", "extract_backbone",
-                                   "detect_train", "evaluate"])
+@pytest.mark.parametrize(
+    "stage", ["download", "validate", "pretrain", "extract_backbone", "detect_train", "evaluate"]
+)
 def test_declared_parameters_are_those_that_the_script_reads(
     stage: str, pipeline: dict[str, Any]
 ) -> None:
@@ -142,11 +144,16 @@ def test_the_whole_document_covers_every_block() -> None:
 
 
 def test_every_parameter_is_read_by_a_stage(pipeline: dict[str, Any]) -> None:
-    read = {key for stage in pipeline for keys in inputs_of(stage, groups(stage)).values()
-            for key in keys}
+    read = {
+        key
+        for stage in pipeline
+        for keys in inputs_of(stage, groups(stage)).values()
+        for key in keys
+    }
     document = read_document(ROOT / "params.yaml")
     unread = [
-        leaf for leaf, _ in leaves(document)
+        leaf
+        for leaf, _ in leaves(document)
         if not any(leaf == key or leaf.startswith(f"{key}.") for key in read)
     ]
     assert not unread

@@ -77,13 +77,13 @@ def test_a_class_without_detections_has_an_empty_file(tmp_path: Path) -> None:
         ("000001 0.5 1 1 9", r"cat\.txt:2: '000001 0.5 1 1 9' should be"),
         ("000001 0.5 1 1 9 x", r"cat\.txt:2: .* should be"),
         ("000001 nan 1 1 9 9", r"cat\.txt:2: .* finite"),
-        ("", r"cat\.txt:2: '' should be"),
+        ("0.5 1 1 9 9", r"cat\.txt:2: '0.5 1 1 9 9' should be"),
         ("000777 0.5 1 1 9 9", r"cat\.txt:2: image '000777' is not in the split \(2 images\)"),
     ],
 )
 def test_a_wrong_line_is_named(small: Path, line: str, message: str) -> None:
     path = small / "found/comp4_det_test_cat.txt"
-    path.write_text(f"a b 0.5 1 1 9 9\n{line}\n")
+    path.write_text(f"a b 0.5 1 1 9 9\n{line}\n\n")
     known = devkit.read_annotations(small / "VOC", "test")
     files = devkit.detection_files(small / "found", "test")
     with pytest.raises(UserError, match=message):

@@ -136,6 +136,12 @@ def test_no_pictures_give_no_detections() -> None:
     assert len(to_columns([]).image) == 0
 
 
-def test_an_unknown_device_is_named() -> None:
-    with pytest.raises(UserError, match="YOLO_DEVICE is 'toaster'"):
-        pick_device("toaster")
+def test_the_cpu_is_taken_when_asked_for_and_when_there_is_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: gpu)
+    assert pick_device("cpu") == CPU
+    assert pick_device("auto") == gpu
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert pick_device("auto") == CPU

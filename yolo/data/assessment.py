@@ -28,8 +28,8 @@ class Contract:
     """Boxes (VOC's layout), or one class per picture (ImageFolder)."""
     classes: Sequence[str] | None
     """In the order of their numbers; None: all that are found, sorted."""
-    splits: Mapping[str, Sequence[str] | None]
-    """See `splits.plan`."""
+    splits: Mapping[str, Sequence[str] | None] | None
+    """See `splits.plan`; None: all that the set has."""
     shares: Mapping[str, float]
     seed: int
     min_images: int
@@ -46,6 +46,8 @@ class Assessment:
     origin: Mapping[str, str]
     """How each split came about, for people."""
     entries: Mapping[str, Entry]
+    unlisted: list[Entry]
+    """In none of the splits."""
     images: Columns
     """Admitted pictures; `image_row` numbers them among all."""
     objects: Columns | None
@@ -73,11 +75,12 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
         UserError: The set has no known layout, not the splits asked for, or an archive is damaged.
     """
     found = (voc if contract.detection else imagefolder).listing(files)
-    planned = splits.plan(found.published, list(found.entries), contract.splits)
+    wanted = _present(found.published) if contract.splits is None else contract.splits
+    planned = splits.plan(found.published, list(found.entries), wanted)
     needed = dict.fromkeys(name for names in planned.lists.values() for name in names)
     facts: dict[str, Facts] = dict.fromkeys(needed, Facts())
-    wanted = [found.entries[name] for name in needed if _is_wanted(found.entries[name], contract)]
-    facts.update(progress(survey(files, wanted), label, len(wanted)))
+    asked = [found.entries[name] for name in needed if _is_asked_for(found.entries[name], contract)]
+    facts.update(progress(survey(files, asked), label, len(asked)))
     lists = splits.draw(
         planned,
         contract.shares,
@@ -115,6 +118,7 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
         classes=classes,
         origin=planned.origin,
         entries=found.entries,
+        unlisted=[entry for name, entry in found.entries.items() if name not in needed],
         images=admitted["images"],
         objects=admitted.get("objects"),
         admission=admission,
@@ -124,9 +128,19 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
     )
 
 
-def _is_wanted(entry: Entry, contract: Contract) -> bool:
+def _is_asked_for(entry: Entry, contract: Contract) -> bool:
     """Pictures of classes that nobody asked for need not be read."""
     return contract.detection or not contract.classes or entry.label in contract.classes
+
+
+def _present(published: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str] | None]:
+    """The set's own train (else trainval), val and test; all pictures as train without any."""
+    present: dict[str, Sequence[str] | None] = {
+        split: [split] for split in ("train", "val", "test") if split in published
+    }
+    if "train" not in present and "trainval" in published:
+        return {"train": ["trainval"], **present}
+    return present or {"train": None}
 
 
 def _split_sizes(lists: Mapping[str, Sequence[str]], images: Columns) -> Columns:

@@ -171,7 +171,7 @@ def set_rules(splits: Sequence[str], min_images: int, max_rejected: float) -> tu
         Rule(
             "class_coverage",
             "classes",
-            (Within("train", minimum=1),),
+            tuple(Within(split, minimum=1) for split in splits if split == "train"),
             "{class}",
             "Each class has a training example.",
         ),

@@ -34,7 +34,7 @@ def plan(
     Args:
         published: The set's own splits.
         everything: All pictures of the set.
-        wanted: Names of published splits, or None, for `train` and the others.
+        wanted: Names of published splits, or None, by split.
 
     Raises:
         UserError: A named split does not exist, or nothing is left for `train`.
@@ -59,9 +59,9 @@ def plan(
         else:
             drawn.append(split)
             origin[split] = "share of train"
-    if "train" not in lists:
+    if "train" in wanted and "train" not in lists:
         lists["train"], origin["train"] = _training(published, everything, lists)
-    if not lists["train"]:
+    if lists.get("train") == []:
         raise UserError(
             "no picture is left for the split train; "
             f"the set has the splits {_known(published)}: name those to use in data.<set>.splits"

@@ -91,7 +91,7 @@ def detection_files(folder: Path, split: str) -> dict[str, Path]:
 def read_detections(
     files: Mapping[str, Path], images: Sequence[str], classes: Sequence[str]
 ) -> Detections:
-    """Read detection files; `images` and `classes` give the indices.
+    """Read detection files, passing over empty lines; `images` and `classes` give the indices.
 
     Raises:
         UserError: A class is not in `classes`, a line is malformed or of an unknown image.
@@ -105,6 +105,8 @@ def read_detections(
         if name not in class_index:
             raise UserError(f"{path}: unknown class {name}; known: {', '.join(classes)}")
         for place, line in enumerate(_text(path).splitlines(), 1):
+            if not line.strip():
+                continue
             # from the right, because a file name may hold spaces
             fields = line.rsplit(None, 5)
             row = _numbers(fields[1:])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from yolo.data.augment import Crop, warp
 from yolo.detection.decode import detections as decode
-from yolo.errors import UserError
 from yolo.model.detector import Detector
+from yolo.runtime import Device
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
@@ -75,17 +75,12 @@ def detect(
     return found
 
 
-def pick_device(name: str | None) -> torch.device:
-    """The device of this name, by default the first accelerator, else the CPU.
-
-    Raises:
-        UserError: There is no such device.
-    """
-    try:
-        device = torch.device(name) if name else torch.accelerator.current_accelerator(True)
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"YOLO_DEVICE is {name!r}: {str(error).splitlines()[0]}") from None
+def pick_device(setting: Device) -> torch.device:
+    """What the runtime setting means here: `auto` is an accelerator where there is one."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if setting == "cpu" or accelerator is None:
+        return torch.device("cpu")
+    return accelerator
 
 
 def resize(image: Picture, size: int) -> Picture:

@@ -1,0 +1,60 @@
+# From a clone to results: `make repro`. Needs Python 3.11, git and make.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup repro flow test test-full lint deps predict clean
+
+# the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	&& command -v $$name && break; done)
+UV ?= $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),build/uv/bin/uv)
+BIN := .venv/bin
+READY := .venv/ready
+WEIGHTS ?= models/detector.safetensors
+IMAGES ?= reports/evaluate/pictures
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv from the hash-pinned lock
+
+$(READY): requirements.lock pyproject.toml | $(UV)
+	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(or $(PYTHON),3.11) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+build/uv/bin/uv:
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 found; install it, or uv" >&2; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null || { echo "error: install pip or uv" >&2; exit 1; }
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target build/uv uv
+
+repro: $(READY) ## run the pipeline; only what is stale runs
+	$(BIN)/dvc repro
+	@$(BIN)/python -m stages.summary
+
+flow: $(READY) ## run the pipeline as a Prefect flow
+	$(BIN)/python -m stages.flow
+	@$(BIN)/python -m stages.summary
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: $(READY) ## run all tests, the long ones too
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## check style, types, and the code deps in dvc.yaml
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m stages.deps --check
+
+deps: $(READY) ## rewrite the code deps in dvc.yaml from what the stages import
+	$(BIN)/python -m stages.deps
+
+predict: $(READY) ## detect objects: make predict IMAGES="a.jpg folder"
+	$(BIN)/yolov1 predict --weights $(WEIGHTS) $(IMAGES)
+
+clean: ## remove what the pipeline made, but not DVC's cache
+	rm -rf data/raw data/clean models reports runs predictions wandb build .pytest_cache .ruff_cache
