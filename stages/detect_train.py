@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from pydantic import AliasPath, Field
-from yolo.model.backbone import load_backbone
-from yolo.model.detector import DetectorSpec, build_detector, save_detector
-from yolo.model.layers import set_batch_norm_images
 
 from stages.entry import read_inputs, run
 from stages.training import trained
 from yolo.data.store import CleanSet
+from yolo.model.backbone import load_backbone
+from yolo.model.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.layers import set_batch_norm_images
 from yolo.params.detect_train import DetectTrain
 from yolo.params.document import View
 from yolo.params.model import Boxes, Grid, InputSize, Network, Width

@@ -55,11 +55,13 @@ def main() -> None:
         return images.decode(split.image(index), split.name(index))
 
     numbers = range(len(split))
+    sizes = [split.size(index) for index in numbers]
     found = detect(
         detector,
         progress(read_ahead(read, len(split), settings.threads), "evaluate", len(split)),
         score_threshold=wanted.score_threshold,
         nms_iou=wanted.nms_iou,
+        sizes=sizes,
     )
     # what the files hold is what is scored
     detections = devkit.rounded(to_columns(found))
@@ -67,10 +69,14 @@ def main() -> None:
         detections,
         read_truth(split),
         clean.classes,
-        np.array([split.size(index) for index in numbers]),
+        np.array(sizes),
         wanted.picture_threshold,
     )
-    shown = pictures.show(results, detections, wanted.pictures, split.name, read)
+
+    def read_published(index: int) -> Picture:
+        return images.resize(read(index), *split.size(index))
+
+    shown = pictures.show(results, detections, wanted.pictures, split.name, read_published)
     origin = report.Origin(
         card=weights.read_card(DETECTOR),
         parameters=wanted.model_dump(),

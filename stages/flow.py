@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 # Prefect reads its settings when it is imported. Nothing is sent to anyone.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -29,9 +29,10 @@ if __name__ == "__main__":
     os.environ.setdefault("PREFECT_HOME", str(Path("runs/prefect").absolute()))
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
-from prefect import allow_failure, flow, get_run_logger, task
+from prefect import Task, allow_failure, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 
@@ -83,7 +84,7 @@ class Run:
         above = {self.outcomes.get(name) for name in stage.upstream}
         return self.force or stage.stale or bool(above & {"Ran", "Restored"})
 
-    def reproduce(self, stage: PlannedStage, logger: "logging.LoggerAdapter[logging.Logger]"):
+    def reproduce(self, stage: PlannedStage, logger: logging.Logger) -> Outcome:
         """Let DVC reproduce `stage` alone, or find it unchanged; raise `StageFailed`."""
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
         command += ["--force", stage.name] if self.force else [stage.name]
@@ -115,7 +116,7 @@ class Run:
 class Lines:
     """The output of `dvc repro` for one stage: logged, its end kept, DVC's verdict picked out."""
 
-    def __init__(self, name: str, logger: "logging.LoggerAdapter[logging.Logger]"):
+    def __init__(self, name: str, logger: logging.Logger):
         self.outcome: Outcome = "Ran"
         self._verdicts: dict[str, Outcome] = {
             f"Running stage '{name}':": "Ran",
@@ -146,7 +147,7 @@ def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
     With `force` every one of them is run again. Completed when every stage has its result; failed,
     naming the stages, when one has none.
     """
-    logger = get_run_logger().getChild(_OUTPUT)
+    logger = _output_logger()
     try:
         plan = read_plan(targets or ())
     except UserError as error:
@@ -155,9 +156,9 @@ def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
         logger.info(plan.table())
     run = Run(plan, force)
     try:
-        futures = {}
+        futures: dict[str, PrefectFuture[Any]] = {}
         for stage in plan.stages:
-            above = [allow_failure(futures[name]) for name in stage.upstream]
+            above: Any = [allow_failure(futures[name]) for name in stage.upstream]
             futures[stage.name] = _stage_task(run, stage).submit(wait_for=above)
         for future in futures.values():
             future.wait()
@@ -171,7 +172,7 @@ def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
     return Completed(message=f"{len(plan.stages)} stages have their results")
 
 
-def _stage_task(run: Run, stage: PlannedStage):
+def _stage_task(run: Run, stage: PlannedStage) -> Task[[], State]:
     """Make the Prefect task that brings one stage up to date."""
 
     @task(name=stage.name, task_run_name=stage.name, cache_policy=NO_CACHE, persist_result=False)
@@ -184,7 +185,7 @@ def _stage_task(run: Run, stage: PlannedStage):
             run.outcomes[stage.name] = "UpToDate"
             return Completed(name="UpToDate", message="nothing that it reads changed")
         try:
-            outcome = run.reproduce(stage, get_run_logger().getChild(_OUTPUT))
+            outcome = run.reproduce(stage, _output_logger())
         except BaseException:
             run.outcomes[stage.name] = "Failed"
             raise
@@ -192,6 +193,12 @@ def _stage_task(run: Run, stage: PlannedStage):
         return Completed(name=outcome, message=f"{run.seconds[stage.name]:.1f} s")
 
     return bring_up_to_date
+
+
+def _output_logger() -> logging.Logger:
+    """The logger of the current flow or task run, apart from what Prefect itself says there."""
+    logger: Any = get_run_logger()
+    return logger.getChild(_OUTPUT)
 
 
 def _stage_environment() -> dict[str, str]:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from stages.deps import is_code
 from yolo.errors import UserError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc.stage import PipelineStage
+    from dvc.stage import Stage
 
 Kind = Literal["parameter", "code", "data", "out", "command", "new"]
-_WORDS = {"modified": "changed", "deleted": "missing", "new": "new"}
 _MISSING = object()
 
 
@@ -87,31 +87,23 @@ def read_plan(targets: Sequence[str] = ()) -> Plan:
         # DVC calls stages by their names only from the project's root
         with chdir(Repo.find_root()), Repo() as repo:
             stages = _in_order(repo, targets)
-            names = {stage.name for stage in stages}
-            upstream = {
-                stage.name: tuple(
-                    sorted(above.name for above in repo.index.graph.successors(stage))
-                )
-                for stage in stages
-            }
-            status = repo.status(targets=[stage.addressing for stage in stages]) if stages else {}
+            status = repo.status(targets=list(stages)) if stages else {}
             planned = tuple(
                 PlannedStage(
-                    stage.name,
-                    tuple(name for name in upstream[stage.name] if name in names),
-                    tuple(_changes(stage, status.get(stage.addressing, []))),
+                    name,
+                    tuple(sorted(above.addressing for above in repo.index.graph.successors(stage))),
+                    tuple(_changes(stage, status.get(name, []))),
                 )
-                for stage in stages
+                for name, stage in stages.items()
             )
             return Plan(Path(repo.root_dir), planned)
     except DvcException as error:
         raise UserError(_message(error)) from None
 
 
-def _in_order(repo: "Repo", targets: Sequence[str]) -> list["PipelineStage"]:
-    """The pipeline stages among `targets` and above them, each after those above it."""
+def _in_order(repo: "Repo", targets: Sequence[str]) -> dict[str, "Stage"]:
+    """The stages among `targets` and above them by name, each after those above it."""
     import networkx as nx
-    from dvc.stage import PipelineStage
 
     graph = repo.index.graph
     wanted = set(graph)
@@ -121,7 +113,7 @@ def _in_order(repo: "Repo", targets: Sequence[str]) -> list["PipelineStage"]:
     position = {stage: number for number, stage in enumerate(repo.index.stages)}
     # an edge points from a stage to the one above it
     ordered = nx.lexicographical_topological_sort(graph.subgraph(wanted).reverse(), position.get)
-    return [stage for stage in ordered if isinstance(stage, PipelineStage)]
+    return {stage.addressing: stage for stage in ordered}
 
 
 def _collect(repo: "Repo", target: str) -> list[Any]:
@@ -134,7 +126,7 @@ def _collect(repo: "Repo", target: str) -> list[Any]:
         raise UserError(f"no stage is named {target!r}; the stages are: {names}") from None
 
 
-def _changes(stage: "PipelineStage", entries: Sequence[Any]) -> Iterator[Change]:
+def _changes(stage: "Stage", entries: Sequence[Any]) -> Iterator[Change]:
     """Turn DVC's status of one stage into reasons."""
     if entries and not any(out.hash_info for out in stage.outs):
         yield Change("new", "", "has no recorded run")
@@ -150,11 +142,10 @@ def _changes(stage: "PipelineStage", entries: Sequence[Any]) -> Iterator[Change]
                 if isinstance(how, dict):
                     yield from _parameter_changes(parameters[path], how)
                 else:
-                    kind = "code" if path.endswith(".py") else "data"
-                    yield Change(kind, path, _WORDS.get(how, how))
+                    yield Change("code" if is_code(path) else "data", path, _word(how))
         elif "changed outs" in entry:
             for path, how in entry["changed outs"].items():
-                yield Change("out", path, _WORDS.get(how, how))
+                yield Change("out", path, _word(how))
 
 
 def _parameter_changes(dependency: Any, status: Mapping[str, str]) -> Iterator[Change]:
@@ -175,6 +166,11 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{key}.{name}", inner)
     elif value is not _MISSING:
         yield key, value
+
+
+def _word(how: str) -> str:
+    """DVC's word for a change in ours."""
+    return {"modified": "changed", "deleted": "missing"}.get(how, how)
 
 
 def _show(value: Any) -> str:

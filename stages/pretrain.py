@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from pydantic import AliasPath, Field
-from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
-from yolo.model.layers import set_batch_norm_images
 
 from stages.entry import read_inputs, run
 from stages.training import trained
 from yolo.data.store import CleanSet
+from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
+from yolo.model.layers import set_batch_norm_images
 from yolo.params.document import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain

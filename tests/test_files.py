@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+
 from yolo.files import digest, replacing, replacing_folder, write_json
 
 

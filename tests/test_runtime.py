@@ -1,6 +1,7 @@
 """Runtime settings from the environment."""
 
 import pytest
+
 from yolo.errors import UserError
 from yolo.runtime import from_environment, usable_cores
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 from small_sets import MemoryFiles, annotation, picture, voc_set
 from test_assessment import CLASSIFICATION, ROOT, clean_set, image_folder, judge
 
-from yolo.data.clean import counts, scale_boxes, write_store
+from yolo.data.clean import counts, write_store
 from yolo.data.images import decode
 from yolo.data.store import CleanSet
 
@@ -71,24 +70,16 @@ def test_the_same_set_gives_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_large_pictures_are_reduced_with_their_boxes(tmp_path: Path) -> None:
+def test_large_pictures_are_reduced_and_keep_their_published_size_and_boxes(tmp_path: Path) -> None:
     files = voc_set({"train": ["1"], "val": ["2"], "test": ["3"]})
     files[f"{ROOT}/JPEGImages/1.jpg"] = picture(1, 80, 60)
     files[f"{ROOT}/Annotations/1.xml"] = annotation([("cat", (11, 21, 40, 60))], size=(80, 60))
     clean, _ = write(tmp_path, files, shorter_side=30)
     train = clean.split("train")
-    assert train.size(0) == (40, 30)
+    assert train.size(0) == (80, 60)
     assert decode(train.image(0), "1").shape == (30, 40, 3)
-    # left edge 10 of 80 pixels → 5 of 40, the pixel after it is number 6
-    assert train.boxes(0).tolist() == [[6, 11, 20, 30]]
+    assert train.boxes(0).tolist() == [[11, 21, 40, 60]]
     assert bytes(clean.split("val").image(0)) == files[f"{ROOT}/JPEGImages/2.jpg"]
-
-
-def test_scaling_boxes_keeps_the_edges_share_of_the_picture() -> None:
-    boxes = np.array([[1, 1, 80, 60], [11, 21, 40, 60]])
-    assert scale_boxes(boxes, 0.5, 0.25).tolist() == [[1, 1, 40, 15], [6, 6, 20, 15]]
-    assert scale_boxes(boxes, 1, 1).tolist() == boxes.tolist()
-    assert scale_boxes([], 0.5, 0.5).shape == (0, 4)
 
 
 def test_counts_of_a_detection_set(tmp_path: Path) -> None:

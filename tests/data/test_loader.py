@@ -1,6 +1,9 @@
 """Which image comes when."""
 
+from itertools import chain
+
 import pytest
+
 from yolo.data.loader import Shares, Stream, load
 
 
@@ -35,7 +38,7 @@ def test_a_restart_goes_on_with_the_same_images():
 def test_micro_batches_cut_an_update_without_changing_its_order(micro_batch):
     parts = micro_batches(micro_batch=micro_batch, last=1)
     assert [len(part) for part in parts] == [micro_batch] * (4 // micro_batch)
-    assert sum(parts, []) == micro_batches(last=1)[0]
+    assert list(chain.from_iterable(parts)) == micro_batches(last=1)[0]
 
 
 def test_processes_share_an_update_without_loss_or_doubling():

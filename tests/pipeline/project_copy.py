@@ -75,16 +75,19 @@ class Project:
 
     def stale(self) -> set[str]:
         """Names of the stages that `dvc status` names."""
-        with self.status() as ask:
-            return ask()
-
-    @contextmanager
-    def status(self) -> Iterator[Callable[[], set[str]]]:
-        """Ask `dvc status` again and again in this process; `dvc.yaml` is read once."""
         from dvc.repo import Repo
 
         with chdir(self.root), Repo() as repo:
-            yield lambda: set(repo.status())
+            return set(repo.status())
+
+    @contextmanager
+    def status(self) -> Iterator[Callable[[], set[str]]]:
+        """Ask the same again and again, while `dvc.yaml`, which takes DVC longest, is read once."""
+        from dvc.repo import Repo
+
+        with chdir(self.root), Repo() as repo, repo.lock:
+            stages = repo.index.stages
+            yield lambda: {stage.addressing for stage in stages if stage.status()}
 
     def content(self, *patterns: str) -> dict[str, bytes]:
         """Content of the files that match, by path."""

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from pydantic import AliasPath, Field
+
 from stages.fingerprint import fingerprint
 from yolo.params.document import View, parse
 
@@ -15,7 +16,9 @@ class Inputs(View):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    deps:\n      - data\n      - code.py\n")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  train:\n    deps:\n      - data\n      - code.py\n"
+    )
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.arrow").write_bytes(b"records")
     (tmp_path / "code.py").write_text("print()")

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from yolo.data.assessment import Assessment
 from yolo.data.images import decode, encode_jpeg, shrink
 from yolo.data.listing import Entry, Files
@@ -31,8 +29,9 @@ def write_store(
 ) -> None:
     """Write one file per split and the class names into an existing folder.
 
-    Pictures whose shorter side is above `shorter_side` are reduced to it and encoded as JPEG, their
-    boxes with them; all others keep the published bytes.
+    Pictures whose shorter side is above `shorter_side` are reduced to it and encoded as JPEG; all
+    others keep the published bytes. Sizes and boxes stay in the published pixels, in which the
+    VOC protocols score.
     """
     write_classes(folder, assessment.classes)
     numbers = {name: number for number, name in enumerate(assessment.classes)}
@@ -44,30 +43,18 @@ def write_store(
         with Writer(split_path(folder, split), schema) as writer:
             for row in progress(rows, f"write {split}"):
                 name, width, height = (images[key][row] for key in ("name", "width", "height"))
-                record = _picture(files, assessment.entries[name], (width, height), shorter_side)
+                size = width, height
+                record = {
+                    "name": name,
+                    "image": _encoded(files, assessment.entries[name], size, shorter_side),
+                    "width": width,
+                    "height": height,
+                }
                 if labels is None:
                     record["label"] = numbers[images["class"][row]]
                 else:
                     record |= labels.get(images["image_row"][row], _NO_OBJECTS)
-                    factors = record["width"] / width, record["height"] / height
-                    record["boxes"] = scale_boxes(record["boxes"], *factors)
                 writer.append(record)
-
-
-def scale_boxes(boxes: Sequence[Sequence[float]], x: float, y: float) -> np.ndarray:
-    """Boxes of a picture that is resized by the factors x and y.
-
-    Args:
-        boxes: (n, 4) xmin, ymin, xmax, ymax; the first pixel is 1, both ends belong to the box, so
-            that its left edge lies at xmin - 1 and its right edge at xmax.
-        x: New width over old width.
-        y: New height over old height.
-
-    Returns:
-        (n, 4) float64 in pixels of the resized picture.
-    """
-    edges = np.array(boxes, np.float64).reshape(-1, 4) - (1, 1, 0, 0)
-    return edges * (x, y, x, y) + (1, 1, 0, 0)
 
 
 def counts(assessment: Assessment, splits: Sequence[str]) -> dict[str, Any]:
@@ -105,19 +92,14 @@ def _object_columns(
     return found
 
 
-def _picture(
-    files: Files, entry: Entry, size: tuple[int, int], shorter_side: int | None
-) -> dict[str, Any]:
-    """Name, encoded bytes and size of an admitted picture of the published size."""
+def _encoded(files: Files, entry: Entry, size: tuple[int, int], shorter_side: int | None) -> bytes:
+    """Encoded bytes of an admitted picture of the published `size`, reduced if it is too large."""
     if entry.image is None:
         raise ValueError(f"{entry.name} was admitted without a file")
     data = files.read(entry.image)
-    width, height = size
-    if shorter_side is not None and min(size) > shorter_side:
-        image = shrink(decode(data, entry.image), shorter_side)
-        data = encode_jpeg(image)
-        height, width = image.shape[:2]
-    return {"name": entry.name, "image": data, "width": width, "height": height}
+    if shorter_side is None or min(size) <= shorter_side:
+        return data
+    return encode_jpeg(shrink(decode(data, entry.image), shorter_side))
 
 
 def _split_counts(assessment: Assessment, split: str) -> dict[str, Any]:

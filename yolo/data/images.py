@@ -45,6 +45,13 @@ def encode_jpeg(image: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:
     return data.tobytes()
 
 
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture at this size; the same array when it has it already."""
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
 def shrink(image: np.ndarray, shorter_side: int) -> np.ndarray:
     """Reduce to this shorter side, keeping the proportions; smaller pictures stay as they are.
 

@@ -44,7 +44,11 @@ DETECTION_SCHEMA = pa.schema(
         _field("truncated", _list(pa.bool_())),
     ]
 )
-"""Boxes are xmin, ymin, xmax, ymax in VOC's pixels: the first is 1, both ends belong to the box."""
+"""Boxes are xmin, ymin, xmax, ymax in VOC's pixels: the first is 1, both ends belong to the box.
+
+They count the pixels of the published picture, whose size `width` and `height` tell; the encoded
+picture itself may have been reduced.
+"""
 
 # Small enough that a writer holds little, large enough that an opened file has few batches.
 _ROWS_PER_BATCH = 64
@@ -145,7 +149,7 @@ class Split:
         return memoryview(self._value("image", index).as_buffer())
 
     def size(self, index: int) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Width and height of the published picture in pixels."""
         return self._value("width", index).as_py(), self._value("height", index).as_py()
 
     def label(self, index: int) -> int:
@@ -154,11 +158,11 @@ class Split:
 
     def boxes(self, index: int) -> np.ndarray:
         """Boxes of the image (detection): (n, 4) float32, xmin ymin xmax ymax, VOC's pixels."""
-        return self._value("boxes", index).values.flatten().to_numpy().reshape(-1, 4).copy()
+        return _array(self._value("boxes", index).values.flatten()).reshape(-1, 4)
 
     def labels(self, index: int) -> np.ndarray:
         """Class numbers of the boxes (detection): (n,) int32."""
-        return self._value("labels", index).values.to_numpy().copy()
+        return _array(self._value("labels", index).values)
 
     def difficult(self, index: int) -> np.ndarray:
         """Which boxes are marked difficult (detection): (n,) bool."""
@@ -169,7 +173,7 @@ class Split:
         return self._flags("truncated", index)
 
     def _flags(self, column: str, index: int) -> np.ndarray:
-        return self._value(column, index).values.to_numpy(zero_copy_only=False)
+        return np.array(self._value(column, index).as_py(), bool)
 
     def _value(self, column: str, index: int) -> Any:
         if not -self._length <= index < self._length:
@@ -195,6 +199,11 @@ class Split:
             f"{self.path} is damaged or no Arrow file ({error}); "
             "`dvc repro -f validate` writes it anew"
         )
+
+
+def _array(values: pa.Array) -> np.ndarray:
+    # Not values.to_numpy(), which imports pandas: seconds in every process that reads.
+    return np.from_dlpack(values).copy()
 
 
 class CleanSet:

@@ -37,19 +37,22 @@ def detect(
     *,
     score_threshold: float,
     nms_iou: float,
+    sizes: Iterable[tuple[int, int]] | None = None,
     batch: int = 16,
     device: torch.device | None = None,
 ) -> list[Detected]:
     """Detect objects in pictures of any sizes; `batch` of them are held at a time.
 
     Each class of each predicted box whose score is above `score_threshold` is a detection;
-    of two that overlap by more than `nms_iou` the better stays (box.c: do_nms_sort). The pictures
-    go to `device`, by default to where the detector is.
+    of two that overlap by more than `nms_iou` the better stays (box.c: do_nms_sort). Boxes count
+    the pixels of pictures of these `sizes` (width, height), by default of the pictures given. The
+    pictures go to `device`, by default to where the detector is.
     """
     spec = detector.spec
     if device is None:
         device = next(detector.parameters()).device
     remaining = iter(images)
+    wanted = iter(sizes) if sizes is not None else None
     found: list[Detected] = []
     with _evaluating(detector), torch.inference_mode():
         while group := list(islice(remaining, batch)):
@@ -64,7 +67,7 @@ def detect(
                 score_threshold=score_threshold,
             )
             for image, (boxes, scores, labels) in zip(group, decoded, strict=True):
-                height, width = image.shape[:2]
+                width, height = next(wanted) if wanted else image.shape[1::-1]
                 found.append(
                     Detected(
                         to_pixels(boxes.cpu().numpy(), width, height),

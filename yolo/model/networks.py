@@ -61,10 +61,9 @@ def _nano() -> tuple[Row, ...]:
     """Small and of stride 16, for training on two CPU cores; ours."""
     # fmt: off
     table: list[tuple[int, ...]] = [
-        (16, 3, 2),
-        (32, 3, 2),
-        (64, 3, 2), (32, 1), (64, 3),
-        (128, 3, 2), *[(64, 1), (128, 3)] * 2,
+        (24, 3, 2), (),
+        (64, 3), (),
+        (128, 3), (),
         (256, 3), (128, 1), (256, 3),
     ]
     # fmt: on

@@ -47,7 +47,8 @@ class Optimisation(Block):
     clip_norm: Positive | None
     """Largest norm of the gradient; null: no clipping, as in the original."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None
-    """Decay of the moving average of the weights that is kept; null: none, as in the original."""
+    """Decay of the moving average of the weights that is kept, at first (1 + n) / (10 + n) after n
+    updates; null: none, as in the original."""
     schedule: Schedule
 
     @model_validator(mode="after")

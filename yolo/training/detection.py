@@ -63,7 +63,7 @@ class Detection:
             "classes": losses.classes,
         }
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: Detector) -> dict[str, float]:
         """The mAP of both VOC protocols on the validation split, by detection alone."""
         split, wanted = self._validation, self._params.validation
         found = detect(
@@ -71,6 +71,7 @@ class Detection:
             (images.decode(split.image(index), split.name(index)) for index in range(len(split))),
             score_threshold=wanted.score_threshold,
             nms_iou=wanted.nms_iou,
+            sizes=[split.size(index) for index in range(len(split))],
         )
         scores = score(to_columns(found), self._truth, len(self._spec.classes))
         return {"voc07_map": scores.voc07_map, "voc_map": scores.voc_map}

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from yolo.data.loader import Shares, Stream
@@ -49,21 +50,25 @@ class Batch(Protocol):
 class Task(Protocol):
     """What is trained: a network, its data, its loss and its measure of success."""
 
-    model: nn.Module
     images: int
     """Number of training images."""
     metric: str
     """Name of the validation metric by which the best weights are chosen; larger is better."""
 
-    def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
-        """The micro-batches of `shares`."""
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        ...
+
+    def batches(self, shares: Shares, workers: int) -> Iterable[Any]:
+        """The micro-batches of `shares`, each a `Batch`."""
         ...
 
     def loss(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
         """`loss`, to be minimised, and its terms, each a mean over the batch's images."""
         ...
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: Any) -> dict[str, float]:
         """Metrics of `model` on the validation split."""
         ...
 
@@ -125,7 +130,7 @@ class Training:
             AveragedModel(
                 model,
                 device=self._accelerator.device,
-                multi_avg_fn=get_ema_multi_avg_fn(optimisation.ema),
+                avg_fn=partial(_moving_average, optimisation.ema),
                 use_buffers=True,
             )
             if optimisation.ema
@@ -310,6 +315,12 @@ class Training:
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         print(f"going on after batch {self._progress.batch}", file=sys.stderr)
+
+
+def _moving_average(decay: float, average: Tensor, value: Tensor, averaged: Tensor | int) -> Tensor:
+    """The average after `averaged` updates takes up one more; at first it forgets faster."""
+    count = int(averaged)
+    return average.lerp(value, 1 - min(decay, (1 + count) / (10 + count)))
 
 
 def _micro_batch(optimisation: Optimisation, processes: int, wanted: int | None) -> int:
