@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from stages.training import trained
+from stages.training import hashes, trained
 from yolo.data.store import CleanSet
 from yolo.model.backbone import load_backbone
 from yolo.model.detector import DetectorSpec, build_detector, save_detector
@@ -14,6 +14,9 @@ from yolo.params.detect_train import DetectTrain
 from yolo.params.document import View
 from yolo.params.model import Boxes, Grid, InputSize, Network, Width
 from yolo.training.detection import Detection
+
+CLEAN = Path("data/clean/detection")
+BACKBONE = Path("models/backbone.safetensors")
 
 
 class Inputs(View):
@@ -31,12 +34,12 @@ def main() -> None:
     """Train from the backbone; write the weights that `keep` asks for and the curves."""
     inputs = read_inputs(Inputs)
     params = inputs.detect_train
-    clean = CleanSet(Path("data/clean/detection"))
+    clean = CleanSet(CLEAN)
     spec = DetectorSpec(
         inputs.network, inputs.width, inputs.input_size, inputs.grid, inputs.boxes, clean.classes
     )
     detector = build_detector(spec, seed=params.seed)
-    load_backbone(detector, Path("models/backbone.safetensors"))
+    load_backbone(detector, BACKBONE)
     set_batch_norm_images(detector, params.optimisation.batch_norm_images)
     with trained(
         "detect_train",
@@ -48,7 +51,12 @@ def main() -> None:
         keep=params.keep,
     ) as result:
         detector.load_state_dict(result.weights)
-        save_detector(Path("models/detector.safetensors"), detector)
+        save_detector(
+            Path("models/detector.safetensors"),
+            detector,
+            parameters=inputs.model_dump(mode="json"),
+            data=hashes(CLEAN, BACKBONE),
+        )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,10 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 if __name__ == "__main__":
     # as a command: our lines on the terminal, Prefect's own in the log that its server keeps
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    profiles = Path.home() / ".prefect" / "profiles.toml"
+    if "PREFECT_HOME" not in os.environ and profiles.exists():
+        # a server that the user has chosen counts, wherever the temporary one keeps its database
+        os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
     os.environ.setdefault("PREFECT_HOME", str(Path("runs/prefect").absolute()))
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
@@ -158,7 +162,7 @@ def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
     try:
         futures: dict[str, PrefectFuture[Any]] = {}
         for stage in plan.stages:
-            above: Any = [allow_failure(futures[name]) for name in stage.upstream]
+            above = [allow_failure(futures[name]) for name in stage.upstream]
             futures[stage.name] = _stage_task(run, stage).submit(wait_for=above)
         for future in futures.values():
             future.wait()
@@ -166,13 +170,14 @@ def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
         # an interrupted flow must leave no trainer behind
         run.running.end_all()
         logger.info(run.summary())
-    failed = [name for name, outcome in run.outcomes.items() if outcome == "Failed"]
+    outcomes = {stage.name: run.outcomes.get(stage.name, "Failed") for stage in plan.stages}
+    failed = [name for name, outcome in outcomes.items() if outcome == "Failed"]
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}")
     return Completed(message=f"{len(plan.stages)} stages have their results")
 
 
-def _stage_task(run: Run, stage: PlannedStage) -> Task[[], State]:
+def _stage_task(run: Run, stage: PlannedStage) -> Task[..., Any]:
     """Make the Prefect task that brings one stage up to date."""
 
     @task(name=stage.name, task_run_name=stage.name, cache_policy=NO_CACHE, persist_result=False)

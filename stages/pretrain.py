@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from stages.training import trained
+from stages.training import hashes, trained
 from yolo.data.store import CleanSet
 from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
 from yolo.model.layers import set_batch_norm_images
@@ -13,6 +13,8 @@ from yolo.params.document import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain
 from yolo.training.classification import Classification
+
+CLEAN = Path("data/clean/classification")
 
 
 class Inputs(View):
@@ -27,7 +29,7 @@ def main() -> None:
     """Train; keep the weights of the best top-1; write them and the curves."""
     inputs = read_inputs(Inputs)
     params = inputs.pretrain
-    clean = CleanSet(Path("data/clean/classification"))
+    clean = CleanSet(CLEAN)
     spec = ClassifierSpec(inputs.network, inputs.width, params.input_size, clean.classes)
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
@@ -41,7 +43,12 @@ def main() -> None:
         keep="best",
     ) as result:
         classifier.load_state_dict(result.weights)
-        save_classifier(Path("models/classifier.safetensors"), classifier)
+        save_classifier(
+            Path("models/classifier.safetensors"),
+            classifier,
+            parameters=inputs.model_dump(mode="json"),
+            data=hashes(CLEAN),
+        )
 
 
 if __name__ == "__main__":

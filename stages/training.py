@@ -10,7 +10,7 @@ from pathlib import Path
 from stages.fingerprint import fingerprint
 from yolo import runtime
 from yolo.errors import Stopped
-from yolo.files import replacing, write_json
+from yolo.files import digest, replacing, write_json
 from yolo.params.document import View
 from yolo.params.optimisation import Optimisation
 from yolo.training.checkpoint import StateFolder
@@ -63,6 +63,14 @@ def trained(
         raise
     finally:
         tracker.close()
+
+
+def hashes(*paths: Path) -> dict[str, str]:
+    """SHA-256 of files and of the files in folders: what the weights were made from."""
+    files = [
+        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+    ]
+    return {file.as_posix(): digest(file) for file in files}
 
 
 def _write_reports(folder: Path, result: Result, metric: str) -> None:

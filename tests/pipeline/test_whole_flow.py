@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 
+import pytest
 from project_copy import Project
 
 from yolo.params.document import read_document
@@ -27,6 +28,9 @@ def test_the_flow_makes_the_same_bytes_as_dvc_repro_in_another_folder(
     # stages stand in the lock in the order in which they ended
     assert read_document(project.root / "dvc.lock") == read_document(first_run[0].root / "dvc.lock")
 
+
+@pytest.mark.slow
+def test_the_flow_runs_only_what_a_change_reaches_and_says_why(project: Project) -> None:
     project.change("evaluate.nms_iou", 0.3)
     output = project.run(*FLOW)
     assert "parameter evaluate.nms_iou: 0.5 → 0.3" in output

@@ -151,6 +151,7 @@ def test_independent_stages_run_side_by_side(toy: Path, server: None, log: list[
     assert state.is_completed()
 
 
+@pytest.mark.slow
 def test_force_runs_the_targets_and_what_is_above(toy: Path, server: None, log: list[str]) -> None:
     run(log)
     log.clear()
@@ -194,6 +195,21 @@ def test_the_command_starts_its_own_server_and_leaves_none(toy: Path) -> None:
     assert (toy / "runs" / "prefect" / "prefect.db").is_file()
     here = [p for p in psutil.process_iter(["cmdline"]) if "uvicorn" in (p.info["cmdline"] or [])]
     assert [p for p in here if str(toy) in p.environ().get("PREFECT_HOME", "")] == []
+
+
+@pytest.mark.slow
+def test_the_server_of_the_users_profile_is_used(
+    toy: Path, prefect_api: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    (home / ".prefect").mkdir()
+    (home / ".prefect" / "profiles.toml").write_text(
+        f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{prefect_api}"\n'
+    )
+    process = command("get@a", HOME=str(home))
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert "temporary Prefect server" not in output
 
 
 def test_the_dry_command_only_says_what_is_stale(toy: Path) -> None:

@@ -61,7 +61,8 @@ def _nano() -> tuple[Row, ...]:
     """Small and of stride 16, for training on two CPU cores; ours."""
     # fmt: off
     table: list[tuple[int, ...]] = [
-        (24, 3, 2), (),
+        (16, 3, 2),
+        (32, 3), (),
         (64, 3), (),
         (128, 3), (),
         (256, 3), (128, 1), (256, 3),
