@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_sets import voc_set, write_tar
 from typer.testing import CliRunner, Result
 
 from yolo.cli import app
@@ -182,3 +183,17 @@ def test_an_error_has_no_traceback(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("error: VOC/ImageSets/Main/test.txt does not exist")
     assert "Traceback" not in done.stderr
+
+
+def test_check_lists_what_is_wrong_with_a_set_and_refuses_it(project: Path) -> None:
+    files = voc_set({"train": ["1", "2"]})
+    write_tar(project / "good.tar", files)
+    accepted = call("check", "good.tar", "--json")
+    assert accepted.exit_code == 0
+    assert json.loads(accepted.stdout)["admitted"] is True
+    refused = call("check", "good.tar", "--splits", "train,test", "--json")
+    report = json.loads(refused.stdout)
+    assert refused.exit_code == 1
+    assert report["admitted"] is False
+    assert {"file", "object", "rule", "severity", "value", "action"} == set(report["findings"][0])
+    assert "not admitted" in call("check", "good.tar", "--splits", "test").stdout

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -75,6 +76,38 @@ def predict(
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Data sets: folders or archives.")
+    ],
+    classes: Annotated[
+        str | None, typer.Option(help="Allowed names, comma-separated; by default all found.")
+    ] = None,
+    splits: Annotated[
+        str | None, typer.Option(help="Splits that must be there; by default those that are.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Too few examples of a class are errors, too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check data sets by the rules of the stage `validate`, outside the pipeline."""
+    from yolo.data.check import check as check_sets
+
+    report = check_sets(paths, _names(classes), _names(splits), strict=strict)
+    if as_json:
+        findings = [asdict(found) for found in report.findings]
+        _print_json({"admitted": report.admitted, "findings": findings})
+    else:
+        for found in report.findings:
+            place = found.file if found.object is None else f"{found.file}, object {found.object}"
+            print(f"{found.severity}: {place}: {found.rule}: {found.value} ({found.action})")
+        print("admitted" if report.admitted else "not admitted")
+    if not report.admitted:
         raise typer.Exit(1)
 
 
@@ -210,6 +243,10 @@ def _print_json(value: Any) -> None:
 
 def _defined(value: float) -> float | None:
     return None if value != value else value
+
+
+def _names(listed: str | None) -> list[str] | None:
+    return None if listed is None else [name.strip() for name in listed.split(",")]
 
 
 def _percent(value: float, *, sign: bool = False) -> str:

@@ -2,7 +2,15 @@
 
 import json
 
+import pytest
+from accelerate import PartialState
+
 from yolo.training.tracking import Tracker
+
+
+@pytest.fixture(autouse=True)
+def accelerate_is_up():
+    PartialState(cpu=True)
 
 
 def read(folder):
