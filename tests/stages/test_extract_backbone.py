@@ -18,7 +18,7 @@ def test_the_stage_writes_the_backbone_and_its_counts(
     extract_backbone.main()
     metrics = json.loads(Path("reports/extract_backbone/metrics.json").read_text())
     parameters = sum(parameter.numel() for parameter in classifier.backbone.parameters())
-    assert metrics == {"layers": 13, "parameters": parameters, "stride": 16}
+    assert metrics == {"layers": 7, "parameters": parameters, "stride": 16}
     written = Path("models/backbone.safetensors").read_bytes()
     assert weights.read_card(Path("models/backbone.safetensors"))["network"] == "nano"
     extract_backbone.main()
