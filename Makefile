@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro flow test test-full lint deps predict clean
+.PHONY: help setup bench-setup repro flow test test-full lint deps lock predict clean
 
 # the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -11,6 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 UV ?= $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),build/uv/bin/uv)
 BIN := .venv/bin
 READY := .venv/ready
+COMPILE := pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url
 WEIGHTS ?= models/detector.safetensors
 IMAGES ?= reports/evaluate/pictures
 
@@ -23,6 +24,12 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(or $(PYTHON),3.11) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bench-setup: .venv/bench ## add what the benchmarks compare with
+
+.venv/bench: benchmarks/requirements.lock $(READY)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/requirements.lock
 	@touch $@
 
 build/uv/bin/uv:
@@ -52,6 +59,10 @@ lint: $(READY) ## check style, types, and the code deps in dvc.yaml
 
 deps: $(READY) ## rewrite the code deps in dvc.yaml from what the stages import
 	$(BIN)/python -m stages.deps
+
+lock: | $(UV) ## resolve pyproject.toml anew into the two hash-pinned locks
+	$(UV) $(COMPILE) --extra dev -o requirements.lock
+	$(UV) $(COMPILE) --extra dev --extra bench -c requirements.lock -o benchmarks/requirements.lock
 
 predict: $(READY) ## detect objects: make predict IMAGES="a.jpg folder"
 	$(BIN)/yolov1 predict --weights $(WEIGHTS) $(IMAGES)
