@@ -1,12 +1,10 @@
 """The command `yolov1`: the library's commands and those of the pipeline."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from yolo.cli import app
-from yolo.errors import UserError
+from yolo.cli import app, run
 
 
 @app.command()
@@ -33,12 +31,8 @@ def why(
 
 
 def main() -> None:
-    """Run the command line; a `UserError` is one message and exit status 1."""
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Run the command line."""
+    run(app)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ RANKS = {
     "data": 2,
     "training": 2,
     "evaluation": 2,
-    "cli": 3,
+    "commands": 3,
+    "cli": 4,
 }
 ORCHESTRATION = ("dvc", "prefect", "great_expectations", "wandb")
 # the one file that may import it, inside a function

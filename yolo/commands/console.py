@@ -1,0 +1,25 @@
+"""What the commands print, and the options that several of them share."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; NaN and infinity are refused."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def defined(value: float) -> float | None:
+    """Return the value, or None for NaN, which JSON cannot hold."""
+    return None if value != value else value
+
+
+def percent(value: float, *, sign: bool = False) -> str:
+    """Format a share (0 to 1) in per cent with one decimal, NaN as n/a."""
+    if value != value:
+        return "n/a"
+    return f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"

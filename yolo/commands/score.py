@@ -1,0 +1,145 @@
+"""Score and compare detection files by the VOC rules."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolo.commands.console import Json, defined, percent, print_json
+
+if TYPE_CHECKING:
+    from yolo.evaluation.comparison import Comparison, Difference
+    from yolo.evaluation.devkit import Annotations
+    from yolo.evaluation.voc_ap import Detections
+
+Devkit = Annotated[
+    Path, typer.Option(help="A year's folder of a VOCdevkit: Annotations, ImageSets/Main.")
+]
+SplitName = Annotated[str, typer.Option(help="List of images: ImageSets/Main/<split>.txt.")]
+
+app = typer.Typer()
+
+
+@app.command()
+def score(
+    annotations: Devkit,
+    detections: Annotated[Path, typer.Option(help="Folder of comp4_det_<split>_<class>.txt.")],
+    split: SplitName = "test",
+    as_json: Json = False,
+) -> None:
+    """Score detection files by the VOC rules."""
+    from yolo.evaluation import voc_ap
+
+    known, (found,) = _read_devkit(annotations, split, [detections])
+    scores = voc_ap.score(found, known.truth, len(known.classes))
+    per_class = dict(zip(known.classes, scores.per_class, strict=True))
+    if as_json:
+        print_json(
+            {
+                "voc07_map": defined(scores.voc07_map),
+                "voc_map": defined(scores.voc_map),
+                "images": len(known.images),
+                "objects": len(known.truth.image),
+                "per_class": {
+                    name: {
+                        "voc07_ap": defined(result.ap07),
+                        "voc_ap": defined(result.ap),
+                        "positives": result.positives,
+                    }
+                    for name, result in per_class.items()
+                },
+            }
+        )
+        return
+    print(f"{'class':<20} {'VOC07 AP':>9} {'VOC AP':>9} {'objects':>8}")
+    for name, result in per_class.items():
+        print(f"{name:<20} {percent(result.ap07):>9} {percent(result.ap):>9} {result.positives:>8}")
+    positives = sum(result.positives for result in scores.per_class)
+    print(
+        f"{'mean':<20} {percent(scores.voc07_map):>9} {percent(scores.voc_map):>9} {positives:>8}"
+    )
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of detection files.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Folder of detection files.")],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="A year's folder of a VOCdevkit; else data/clean/detection."),
+    ] = None,
+    split: SplitName = "test",
+    as_json: Json = False,
+) -> None:
+    """Compare two sets of detections of the same images.
+
+    Shows B - A with its 95 % interval over resampled images.
+    """
+    from yolo.evaluation.comparison import compare as compare_detections
+
+    if annotations is None:
+        known, (of_a, of_b) = _read_clean(Path("data/clean/detection"), split, [a, b])
+    else:
+        known, (of_a, of_b) = _read_devkit(annotations, split, [a, b])
+    result = compare_detections(of_a, of_b, known.truth, len(known.images), known.classes)
+    if as_json:
+        print_json(_comparison(result, known.classes))
+        return
+    rows = [("mean, VOC07", result.voc07_map), ("mean, VOC10+", result.voc_map)]
+    rows += [(f"{name}, VOC07", d) for name, d in zip(known.classes, result.ap07, strict=True)]
+    print(f"{'':<28} {'A':>6} {'B':>6}  {'B - A':>6}  95 % interval")
+    for name, row in rows:
+        low, high = (percent(bound, sign=True) for bound in row.interval)
+        print(
+            f"{name:<28} {percent(row.a):>6} {percent(row.b):>6} "
+            f"{percent(row.difference, sign=True):>7}  {low} to {high}"
+        )
+
+
+def _read_devkit(
+    folder: Path, split: str, detections: list[Path]
+) -> "tuple[Annotations, list[Detections]]":
+    from yolo.evaluation import devkit
+
+    known = devkit.read_annotations(folder, split)
+    files = [devkit.detection_files(path, split) for path in detections]
+    for own in files:
+        for note in devkit.check_classes(own, known.classes):
+            print(f"note: {note}", file=sys.stderr)
+    known = devkit.with_classes(known, [name for own in files for name in own])
+    return known, [devkit.read_detections(own, known.images, known.classes) for own in files]
+
+
+def _read_clean(
+    folder: Path, split: str, detections: list[Path]
+) -> "tuple[Annotations, list[Detections]]":
+    from yolo.data.store import CleanSet
+    from yolo.evaluation import devkit
+    from yolo.evaluation.clean_truth import read_truth
+
+    clean = CleanSet(folder)
+    records = clean.split(split)
+    names = tuple(records.name(index) for index in range(len(records)))
+    known = devkit.Annotations(names, clean.classes, read_truth(records))
+    files = [devkit.detection_files(path, split) for path in detections]
+    return known, [devkit.read_detections(own, names, clean.classes) for own in files]
+
+
+def _comparison(result: "Comparison", classes: tuple[str, ...]) -> dict[str, Any]:
+    def entry(row: "Difference") -> dict[str, Any]:
+        return {
+            "a": defined(row.a),
+            "b": defined(row.b),
+            "difference": defined(row.difference),
+            "interval": [defined(bound) for bound in row.interval],
+        }
+
+    return {
+        "voc07_map": entry(result.voc07_map),
+        "voc_map": entry(result.voc_map),
+        "per_class": {
+            name: {"voc07_ap": entry(ap07), "voc_ap": entry(ap)}
+            for name, ap07, ap in zip(classes, result.ap07, result.ap, strict=True)
+        },
+    }
