@@ -43,7 +43,6 @@ def compose(name: str, folder: Path = Path("presets")) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.Representer = _Plain
     document = yaml.load(folder / f"{BASE}.yaml")
     overlay(document, read_document(overlay_path), str(overlay_path))
@@ -69,16 +68,15 @@ def overlay(base: CommentedMap, values: Mapping[str, Any], name: str, above: str
 
 
 class _Plain(RoundTripRepresenter):
-    """Floats as 0.00001, not 1e-05, which PyYAML reads as text; null as null, not as nothing."""
+    """Floats as 0.00001, not 1e-05, which PyYAML reads as text.
+
+    Null stays ruamel's empty value, as `dvc exp run -S` writes it: it changes only its own line.
+    """
 
     def plain_float(self, value: float) -> Any:
         text = format(Decimal(repr(value)), "f")
         text = text if "." in text else f"{text}.0"
         return self.represent_scalar("tag:yaml.org,2002:float", text)
 
-    def null(self, _: None) -> Any:
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
-
 
 _Plain.add_representer(float, _Plain.plain_float)
-_Plain.add_representer(type(None), _Plain.null)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from stages import preset
 from yolo.errors import UserError
@@ -33,7 +34,7 @@ def test_only_the_lines_of_the_overlay_change(folder: Path) -> None:
 
 def test_lists_are_replaced_and_stay_in_block_style(folder: Path) -> None:
     (folder / "mine.yaml").write_text("data:\n  detection:\n    classes: [b, a]\n")
-    assert "    classes:\n      - b\n      - a\n" in preset.compose("mine", folder)
+    assert "    classes:\n    - b\n    - a\n" in preset.compose("mine", folder)
 
 
 def test_floats_are_written_so_that_every_yaml_reader_reads_a_number(folder: Path) -> None:
@@ -102,3 +103,16 @@ def test_fast_rises_to_the_same_rate_in_80_batches(tmp_path: Path) -> None:
         rates.append(round(rate, 9))
     assert rates == [0.0005, 0.0025, 0.005, 0.01, 0.001, 0.0001]
     assert schedule["steps"] == [20, 40, 60, 80, 20000, 30000]
+
+
+def test_dvc_changes_one_line_of_what_a_preset_writes(tmp_path: Path) -> None:
+    """`dvc exp run -S` rewrites params.yaml with ruamel's defaults; the rest must stay as it is."""
+    before = preset.compose("paper", ROOT / "presets")
+    path = tmp_path / "params.yaml"
+    path.write_text(before)
+
+    with modify_yaml(path) as document:
+        document["evaluate"]["nms_iou"] = 0.25
+
+    changed = set(path.read_text().splitlines()) ^ set(before.splitlines())
+    assert changed == {"  nms_iou: 0.5", "  nms_iou: 0.25"}
