@@ -15,6 +15,7 @@ from yolo.params.document import PARAMS_FILE, Block, parse, read_document
 from yolo.params.evaluate import Evaluate
 from yolo.params.model import Model
 from yolo.params.pretrain import Pretrain
+from yolo.params.promotion import Promotion
 from yolo.params.validate import Validate
 
 
@@ -28,6 +29,7 @@ class Params(Block):
     pretrain: Pretrain
     detect_train: DetectTrain
     evaluate: Evaluate
+    promotion: Promotion
 
 
 def check(path: Path = PARAMS_FILE) -> dict[str, Any]:
