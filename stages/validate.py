@@ -22,6 +22,7 @@ from yolo.errors import UserError
 from yolo.files import replacing_folder, write_json
 from yolo.params.data import Classes, ClassificationSplits, DetectionSplits, Shares, Side
 from yolo.params.document import View
+from yolo.params.model import Grid
 from yolo.params.validate import ClassificationRules, DetectionRules
 
 
@@ -44,6 +45,7 @@ class Detection(View):
     splits: DetectionSplits = Field(validation_alias=AliasPath("data", "detection", "splits"))
     shares: Shares = Field(validation_alias=AliasPath("data", "detection", "shares"))
     shorter_side: Side = Field(validation_alias=AliasPath("data", "detection", "shorter_side"))
+    grid: Grid = Field(validation_alias=AliasPath("model", "grid"))
     contract: DetectionRules = Field(validation_alias=AliasPath("validate", "detection"))
 
 
@@ -98,6 +100,8 @@ def contract_of(key: str, inputs: Classification | Detection) -> Contract:
         min_images=inputs.contract.min_images,
         max_rejected=inputs.contract.max_rejected,
         policies=inputs.contract.rules.model_dump(),
+        near_duplicate_bits=inputs.contract.near_duplicate_bits,
+        grid=inputs.grid if isinstance(inputs, Detection) else 1,
     )
 
 

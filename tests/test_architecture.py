@@ -55,6 +55,12 @@ def groups(name: str) -> tuple[str, ...]:
     return ("classification", "detection") if "foreach" in stage else ()
 
 
+def also(name: str, key: str) -> str:
+    """What one member of a group reads besides the keys of all."""
+    groups = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name].get("foreach")
+    return groups[key]["also"] if isinstance(groups, dict) else ""
+
+
 def test_imports_inside_the_library_point_one_way(imports: grimp.ImportGraph) -> None:
     wrong = []
     for importer in sorted(m for m in imports.modules if m.startswith("yolo.")):
@@ -136,7 +142,10 @@ def test_declared_parameters_are_those_that_the_script_reads(
 ) -> None:
     for name, keys in inputs_of(stage, groups(stage)).items():
         key = name.partition("@")[2]
-        declared = {p.replace("${key}", key) for p in pipeline[stage].get("params", [])}
+        declared = {
+            p.replace("${key}", key).replace("${item.also}", also(stage, key))
+            for p in pipeline[stage].get("params", [])
+        }
         assert declared == keys, name
 
 

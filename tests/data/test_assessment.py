@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 from small_sets import MemoryFiles, annotation, picture, voc_set
@@ -24,6 +26,8 @@ DETECTION = Contract(
     min_images=1,
     max_rejected=0.5,
     policies=DEFAULTS["detection"]["rules"],
+    near_duplicate_bits=DEFAULTS["detection"]["near_duplicate_bits"],
+    grid=7,
 )
 CLASSIFICATION = replace(
     DETECTION,
@@ -127,9 +131,9 @@ KEPT = {
         {XML: annotation(filename="dog.jpg")},
         [(JPG, 0, "filename_mismatch", "stated dog.jpg, is 2.jpg", "warn")],
     ),
-    "two pictures of the id, as allowed": (
+    "a PNG that is named .jpg": (
         {XML: annotation(filename="2"), JPG: picture(9, kind=".png")},
-        [],
+        [(JPG, 0, "format_mismatch", "named JPEG, is PNG", "warn")],
     ),
 }
 OBJECTS = {
@@ -187,7 +191,7 @@ def test_what_can_be_trusted_nevertheless_is_kept_and_listed(changes, expected) 
     ("objects", "rule", "value", "action", "box"), OBJECTS.values(), ids=list(OBJECTS)
 )
 def test_a_wrong_box_is_dropped_or_clipped_and_listed(objects, rule, value, action, box) -> None:
-    found = judge(damaged({XML: annotation([("cat", (2, 2, 8, 8)), *objects])}))
+    found = judge(damaged({XML: annotation([("cat", (30, 20, 38, 28)), *objects])}))
     assert findings(found) == [(XML, 2, rule, value, action)]
     assert names(found, "train") == ["1", "2", "3"]
     assert found.objects is not None
@@ -195,7 +199,7 @@ def test_a_wrong_box_is_dropped_or_clipped_and_listed(objects, rule, value, acti
     boxes = [
         tuple(found.objects[side][row] for side in ("xmin", "ymin", "xmax", "ymax")) for row in rows
     ]
-    assert boxes == [(2, 2, 8, 8), *([box] if box else [])]
+    assert boxes == [(30, 20, 38, 28), *([box] if box else [])]
 
 
 def test_a_flag_that_is_neither_0_nor_1_is_listed() -> None:
@@ -216,7 +220,16 @@ def test_rotated_pictures_are_told_from_wrong_sizes() -> None:
     file = io.BytesIO()
     Image.new("RGB", (40, 30)).save(file, "JPEG", exif=exif)
     found = judge(damaged({JPG: file.getvalue(), XML: annotation(size=(30, 40))}))
-    assert findings(found)[0][3] == ("stated 30x40, is 40x30 (EXIF orientation is not applied)")
+    assert findings(found) == [
+        (JPG, 0, "exif_orientation", "EXIF orientation 6, which is not applied", "warn"),
+        (
+            JPG,
+            0,
+            "size_mismatch",
+            "stated 30x40, is 40x30 (EXIF orientation is not applied)",
+            "warn",
+        ),
+    ]
 
 
 def test_an_unknown_class_is_dropped_and_no_loss() -> None:
@@ -282,6 +295,73 @@ def test_one_id_in_two_splits_is_the_same_picture_in_two_splits() -> None:
 def test_the_same_picture_twice_in_one_split_is_no_leak() -> None:
     files = damaged({"JPEGImages/3.jpg": clean_set()[f"{ROOT}/JPEGImages/2.jpg"]})
     assert failed(judge(files)) == []
+
+
+def photograph(seed: int, quality: int = 95, size: tuple[int, int] = (160, 120)) -> bytes:
+    """A smooth picture, another for each seed, as a camera's are; noise has no likeness."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def photographs() -> dict[str, bytes]:
+    """A set of pictures that differ from each other as photographs do."""
+    files = clean_set()
+    for number in range(1, 8):
+        files[f"{ROOT}/JPEGImages/{number}.jpg"] = photograph(number)
+        files[f"{ROOT}/Annotations/{number}.xml"] = annotation(size=(160, 120))
+    return files
+
+
+@pytest.mark.parametrize("change", [{"quality": 50}, {"size": (80, 60)}], ids=["encoded", "size"])
+def test_a_picture_that_looks_like_one_of_another_split_is_listed(change) -> None:
+    files = photographs()
+    files[f"{ROOT}/JPEGImages/6.jpg"] = photograph(2, **change)
+    files[f"{ROOT}/Annotations/6.xml"] = annotation(size=change.get("size", (160, 120)))
+    found = judge(files)
+    assert failed(found) == []
+    [(file, number, rule, value, action)] = findings(found)
+    assert (file, number, rule, action) == (JPG, 0, "near_duplicate", "warn")
+    assert value.startswith("looks like 6 of test (")
+    assert names(judge(files, policies={"near_duplicate": "drop_image"}), "train") == ["1", "3"]
+    assert failed(judge(files, policies={"near_duplicate": "fail"})) == ["near_duplicate"]
+
+
+def test_pictures_of_one_split_and_different_pictures_are_no_near_duplicates() -> None:
+    files = photographs()
+    files[f"{ROOT}/JPEGImages/3.jpg"] = photograph(2, quality=50)
+    assert findings(judge(files)) == []
+
+
+def test_how_alike_pictures_may_be_is_a_parameter() -> None:
+    files = photographs()
+    assert len(findings(judge(files, near_duplicate_bits=63))) == 5
+
+
+def test_objects_in_one_cell_of_the_grid_are_listed() -> None:
+    boxes = [(1, 1, 6, 6), (2, 2, 7, 7), (30, 20, 38, 28), (1, 1, 9, 7), (29, 21, 38, 28)]
+    files = damaged({XML: annotation([("cat", box) for box in boxes])})
+    found = judge(files)
+    assert findings(found) == [
+        (
+            JPG,
+            0,
+            "cell_collision",
+            "objects 1 and 2 and 4, 3 and 5 share a cell of 7x7",
+            "warn",
+        )
+    ]
+    # centres of 2 and 4 are 3.5 and 4 pixels from the left, of 3 and 5 33 and 32.5
+    assert findings(judge(files, grid=40)) == []
+
+
+def test_objects_that_are_no_targets_take_no_cell() -> None:
+    flags = "<difficult>1</difficult>"
+    files = damaged({XML: annotation([("cat", (1, 1, 6, 6))] * 2, flags=flags)})
+    assert findings(judge(files)) == []
+    objects = [("cat", (1, 1, 6, 6)), ("dog", (1, 1, 6, 6)), ("cat", (3, 3, 3, 4))]
+    found = judge(damaged({XML: annotation(objects)}), classes=["cat"])
+    assert "cell_collision" not in [rule for _, _, rule, _, _ in findings(found)]
 
 
 def test_any_rule_can_be_made_to_refuse_the_set() -> None:

@@ -126,7 +126,9 @@ def test_blood_cells_lose_their_two_empty_boxes(real_data: Path, archive: str) -
     with Archives(real_data / f"{archive}.tar") as files:
         assessment = judge({name: files.read(name) for name in files.names()})
     assert [
-        (Path(one.file).stem, one.object, one.rule) for one in assessment.admission.findings
+        (Path(one.file).stem, one.object, one.rule)
+        for one in assessment.admission.findings
+        if one.rule not in ("cell_collision", "near_duplicate")
     ] == [
         ("BloodImage_00338", 13, "empty_box"),
         ("BloodImage_00343", 4, "empty_box"),

@@ -33,7 +33,11 @@ def random_tables(seed: int, images: int, objects: int) -> dict[str, dict[str, l
             "stated_size": pick(images, OK, "stated 5x4, is 4x5", None),
             "stated_filename": pick(images, None),
             "listing": pick(images, OK, "listed twice"),
+            "format": pick(images, OK, "named JPEG, is PNG"),
+            "orientation": pick(images, OK, "EXIF orientation 6"),
             "copy": pick(images, OK, "is 3 of val"),
+            "lookalike": pick(images, OK, "looks like 3 of val"),
+            "cells": pick(images, OK, "objects 1 and 2"),
         },
         "objects": {
             "file": pick(objects, "1.xml", "2.xml"),

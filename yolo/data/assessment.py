@@ -9,7 +9,7 @@ from yolo.data.admission import Admission, admit
 from yolo.data.listing import Entry, Files
 from yolo.data.rules import Rule, Table
 from yolo.data.survey import Facts, survey
-from yolo.data.tables import Columns, classes_found, image_table, object_table
+from yolo.data.tables import Columns, classes_found, image_table, mark_collisions, object_table
 from yolo.progress import progress
 
 Broken = list[tuple[Rule, list[int]]]
@@ -36,6 +36,10 @@ class Contract:
     max_rejected: float
     policies: Mapping[str, str]
     """Action by rule."""
+    near_duplicate_bits: int
+    """Pictures look alike when no more bits of their perceptual hashes differ."""
+    grid: int
+    """Side of the detector's grid, for detection."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,20 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
         content=lambda name: facts[name].picture.content or name,
         group=lambda name: found.entries[name].label,
     )
-    images = image_table(lists, found.entries, facts, detection=contract.detection)
+    images = image_table(
+        lists,
+        found.entries,
+        facts,
+        detection=contract.detection,
+        near_duplicate_bits=contract.near_duplicate_bits,
+    )
     tables = {"images": images}
     if contract.detection:
         tables["objects"] = object_table(images, found.entries, facts)
     labelled = tables.get("objects", images)
     classes = tuple(contract.classes or classes_found(labelled))
+    if contract.detection:
+        mark_collisions(images, tables["objects"], classes, contract.grid)
     row_rules = (rules.detection_rules if contract.detection else rules.image_rules)(classes)
     policies = {**contract.policies, **_ALWAYS}
     broken = engine("published", row_rules, tables, policies)

@@ -68,7 +68,10 @@ def image_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "{class}",
             "The class is one of those asked for.",
         ),
+        _FORMAT,
+        _ORIENTATION,
         _COPY,
+        _LOOKALIKE,
     )
 
 
@@ -118,7 +121,17 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "{listing}",
             "The picture is listed once and there is one file of its id.",
         ),
+        _FORMAT,
+        _ORIENTATION,
         _COPY,
+        _LOOKALIKE,
+        Rule(
+            "cell_collision",
+            "images",
+            (OneOf("cells"),),
+            "{cells}",
+            "No two objects have their centres in one cell of the detector's grid.",
+        ),
         Rule(
             "unknown_class",
             "objects",
@@ -205,6 +218,27 @@ _COPY = Rule(
     (OneOf("copy"),),
     "{copy}",
     "No picture is in two splits (same bytes).",
+)
+_LOOKALIKE = Rule(
+    "near_duplicate",
+    "images",
+    (OneOf("lookalike"),),
+    "{lookalike}",
+    "No picture looks like one of another split (perceptual hash).",
+)
+_FORMAT = Rule(
+    "format_mismatch",
+    "images",
+    (OneOf("format"),),
+    "{format}",
+    "The picture is of the format that its name says.",
+)
+_ORIENTATION = Rule(
+    "exif_orientation",
+    "images",
+    (OneOf("orientation"),),
+    "{orientation}",
+    "The picture is stored upright; boxes count stored pixels.",
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from yolo.data import images, voc
+from yolo.data.likeness import likeness
 from yolo.data.listing import OK, Entry, Files
 from yolo.errors import UserError
 
@@ -29,6 +30,10 @@ class Picture:
     height: int | None = None
     orientation: int = 1
     """EXIF's; 1 is upright."""
+    kind: str = ""
+    """Format of the content as Pillow calls it: JPEG, PNG."""
+    likeness: int | None = None
+    """Perceptual hash."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,14 @@ def examine_picture(data: bytes) -> Picture:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as header:
                 width, height = header.size
+                kind = header.format or ""
                 # Pillow would decode a PNG for it.
                 exif = header.getexif() if header.format == "JPEG" else {}
                 orientation = exif.get(_EXIF_ORIENTATION, 1)
         if width * height > PIXELS_LIMIT:
             return Picture(content, f"{width}x{height} is above {PIXELS_LIMIT} pixels, the limit")
-        height, width = images.decode(data, "picture").shape[:2]
+        image = images.decode(data, "picture")
+        height, width = image.shape[:2]
     except UnidentifiedImageError:
         return Picture(content, "is no picture")
     except Image.DecompressionBombError:
@@ -82,4 +89,4 @@ def examine_picture(data: bytes) -> Picture:
         return Picture(content, "is truncated or damaged")
     except Exception as error:  # Pillow's header readers raise whatever a damaged header leads to
         return Picture(content, f"is damaged: {error}")
-    return Picture(content, OK, width, height, orientation)
+    return Picture(content, OK, width, height, orientation, kind, likeness(image))

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+
+from yolo.data.likeness import BITS, nearest
 from yolo.data.listing import OK, Entry
 from yolo.data.survey import Facts
 from yolo.data.voc import Object
@@ -18,7 +21,10 @@ _IMAGE_COLUMNS = (
     "readable",
     "width",
     "height",
+    "orientation",
+    "format",
     "copy",
+    "lookalike",
     "annotation",
 )
 CLASSIFICATION_IMAGES = (*_IMAGE_COLUMNS, "class")
@@ -29,6 +35,7 @@ DETECTION_IMAGES = (
     "listing",
     "stated_size",
     "stated_filename",
+    "cells",
 )
 OBJECTS = (
     "image_row",
@@ -51,6 +58,7 @@ OBJECTS = (
 )
 
 _NOT_UPRIGHT = range(5, 9)
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
 
 
 def image_table(
@@ -59,15 +67,19 @@ def image_table(
     facts: Mapping[str, Facts],
     *,
     detection: bool,
+    near_duplicate_bits: int,
 ) -> Columns:
     """Table of the pictures, split by split in the order of their lists.
 
     Columns hold `ok` or the problem, or a value that a rule compares; None where it is not known.
+    Pictures in different splits are alike when their perceptual hashes differ in no more than
+    `near_duplicate_bits`. `cells` is left to `mark_collisions`.
     """
     table: Columns = {
         name: [] for name in (DETECTION_IMAGES if detection else CLASSIFICATION_IMAGES)
     }
     copies = _copies(lists, facts)
+    lookalikes = _lookalikes(lists, facts, near_duplicate_bits)
     for split, names in lists.items():
         seen: set[str] = set()
         for name in names:
@@ -80,11 +92,14 @@ def image_table(
                 "readable": known.picture.readable,
                 "width": known.picture.width,
                 "height": known.picture.height,
+                "orientation": _orientation(known.picture.orientation),
+                "format": _format(entry, known),
                 "copy": _copy(copies, known.picture.content, split, name),
+                "lookalike": lookalikes.get((split, name), OK),
             }
             if detection:
                 repeat = "listed twice" if name in seen else entry.listing
-                row |= {"listing": repeat, **_annotation_columns(entry, known)}
+                row |= {"listing": repeat, "cells": OK, **_annotation_columns(entry, known)}
             else:
                 row |= {
                     "class": entry.label,
@@ -113,6 +128,40 @@ def object_table(
             for column, values in table.items():
                 values.append(row[column])
     return table
+
+
+def mark_collisions(images: Columns, objects: Columns, classes: Sequence[str], grid: int) -> None:
+    """Fill the column `cells` of `images`: objects whose centres lie in one cell of the grid.
+
+    Such objects share one target, so the detector learns one of them (paper section 2.4). Counted
+    are those that could be targets: of the classes asked for, with a box, not difficult.
+    """
+    places: dict[tuple[int, int, int], list[int]] = {}
+    for row, image_row in enumerate(objects["image_row"]):
+        cell = _cell(objects, row, grid)
+        if cell is not None and objects["class"][row] in classes:
+            places.setdefault((image_row, *cell), []).append(objects["object"][row])
+    found: dict[int, list[str]] = {}
+    for (image_row, *_), numbers in places.items():
+        if len(numbers) > 1:
+            found.setdefault(image_row, []).append(" and ".join(map(str, numbers)))
+    for image_row, groups in found.items():
+        text = f"objects {', '.join(groups)} share a cell of {grid}x{grid}"
+        images["cells"][image_row] = text
+
+
+def _cell(objects: Columns, row: int, grid: int) -> tuple[int, int] | None:
+    """Column and row of the cell of an object's centre; None when it is no target."""
+    size = objects["width"][row], objects["height"][row]
+    empty = objects["shorter_side"][row] is None or objects["shorter_side"][row] <= 0
+    if None in size or empty or objects["difficult"][row] == "1":
+        return None
+    centres = [
+        ((objects[low][row] + objects[high][row]) / 2 - 1) / side
+        for low, high, side in zip(("xmin", "ymin"), ("xmax", "ymax"), size, strict=True)
+    ]
+    column, line = (min(grid - 1, max(0, int(centre * grid))) for centre in centres)
+    return column, line
 
 
 def classes_found(table: Columns) -> tuple[str, ...]:
@@ -146,6 +195,43 @@ def _copy(
         return OK
     other_split, other = places[-1]
     return f"is {other} of {other_split}" if other != name else f"is in {other_split} too"
+
+
+def _lookalikes(
+    lists: Mapping[str, Sequence[str]], facts: Mapping[str, Facts], most_bits: int
+) -> dict[tuple[str, str], str]:
+    """What looks like it in a later split, by (split, name); the same bytes are no lookalike."""
+    known = {
+        split: {
+            name: value for name in names if (value := facts[name].picture.likeness) is not None
+        }
+        for split, names in lists.items()
+    }
+    found: dict[tuple[str, str], str] = {}
+    splits = list(lists)
+    for number, split in enumerate(splits):
+        for other in splits[number + 1 :]:
+            if not known[split] or not known[other]:
+                continue
+            names, others = list(known[split]), list(known[other])
+            places, distances = nearest(list(known[split].values()), list(known[other].values()))
+            for row in np.flatnonzero(distances <= most_bits).tolist():
+                name, twin = names[row], others[places[row]]
+                if facts[name].picture.content != facts[twin].picture.content:
+                    bits = f"{distances[row]} of {BITS} bits differ"
+                    found[split, name] = f"looks like {twin} of {other} ({bits})"
+    return found
+
+
+def _orientation(orientation: int) -> str:
+    return OK if orientation == 1 else f"EXIF orientation {orientation}, which is not applied"
+
+
+def _format(entry: Entry, known: Facts) -> str:
+    """Whether the content is of the kind that the file's extension says."""
+    expected = _FORMATS.get(PurePosixPath(entry.image or "").suffix.lower())
+    kind = known.picture.kind
+    return OK if not kind or expected in (None, kind) else f"named {expected}, is {kind}"
 
 
 def _annotation_columns(entry: Entry, known: Facts) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from yolo.params.document import Block
 from yolo.params.values import Count
 
 Rejected = Annotated[float, Field(ge=0, le=1)]
+Bits = Annotated[int, Field(ge=0, le=31)]
 DropImage = Literal["fail", "drop_image"]
 ImagePolicy = Literal["fail", "drop_image", "warn"]
 DropObject = Literal["fail", "drop_image", "drop_object"]
@@ -23,7 +24,10 @@ class ClassificationPolicies(Block):
     unreadable_image: DropImage
     missing_annotation: DropImage
     unknown_class: DropImage
+    format_mismatch: ImagePolicy
+    exif_orientation: ImagePolicy
     duplicate_image: ImagePolicy
+    near_duplicate: ImagePolicy
     class_coverage: SetPolicy
     evaluation_coverage: SetPolicy
 
@@ -38,7 +42,11 @@ class DetectionPolicies(Block):
     size_mismatch: ImagePolicy
     filename_mismatch: ImagePolicy
     duplicate_id: ImagePolicy
+    format_mismatch: ImagePolicy
+    exif_orientation: ImagePolicy
     duplicate_image: ImagePolicy
+    near_duplicate: ImagePolicy
+    cell_collision: ImagePolicy
     unknown_class: DropObject
     invalid_box: DropObject
     empty_box: DropObject
@@ -55,6 +63,8 @@ class ClassificationRules(Block):
     """Least number of admitted pictures in each split."""
     max_rejected: Rejected
     """Largest share of the pictures that the rules may drop, those of unknown classes aside."""
+    near_duplicate_bits: Bits
+    """Pictures of two splits look alike when no more of the 64 bits of their hashes differ."""
     rules: ClassificationPolicies
 
 
@@ -66,6 +76,8 @@ class DetectionRules(Block):
     max_rejected: Rejected
     """Largest share of the pictures, and of the objects, that the rules may drop, objects of
     unknown classes aside."""
+    near_duplicate_bits: Bits
+    """Pictures of two splits look alike when no more of the 64 bits of their hashes differ."""
     rules: DetectionPolicies
 
 
