@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -30,10 +31,11 @@ def write_clean(
     images: int = 9,
     objects_at_least: int = 1,
     objects_at_most: int = 3,
+    classes: Sequence[str] = CLASSES,
 ) -> None:
     """Noise pictures; their objects depend on `labels_seed`, their pixels do not."""
     pixels, objects = np.random.default_rng(1), np.random.default_rng(labels_seed)
-    write_classes(folder, CLASSES)
+    write_classes(folder, classes)
     with Writer(split_path(folder, "test"), DETECTION_SCHEMA) as writer:
         for number in range(images):
             size = (48 + number, 64)
@@ -46,7 +48,7 @@ def write_clean(
                     "width": size[1],
                     "height": size[0],
                     "boxes": np.concatenate([corner, corner + 15], axis=1),
-                    "labels": objects.integers(0, 3, count).tolist(),
+                    "labels": objects.integers(0, len(classes), count).tolist(),
                     "difficult": ([False] * (count - 1) + [number == 0])[:count],
                     "truncated": [False] * count,
                 }
@@ -106,6 +108,67 @@ def nearly_right(*_: object, **__: object) -> list[Detected]:
     return found
 
 
+Changed = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def changed_truth(change: Changed) -> Callable[..., list[Detected]]:
+    """A detector that outputs what `change` makes of all true boxes and labels."""
+
+    def detect(*_: object, **__: object) -> list[Detected]:
+        split = evaluate.CleanSet(evaluate.CLEAN).split("test")
+        numbers = range(len(split))
+        own = [split.boxes(index) for index in numbers]
+        ends = np.cumsum([len(boxes) for boxes in own])[:-1]
+        labels = np.concatenate([split.labels(index) for index in numbers]).astype(np.int64)
+        boxes, labels = change(np.concatenate(own).astype(np.float32), labels)
+        return [
+            Detected(some, np.linspace(0.9, 0.3, len(some), dtype=np.float32), names)
+            for some, names in zip(np.split(boxes, ends), np.split(labels, ends), strict=True)
+        ]
+
+    return detect
+
+
+@pytest.fixture
+def twenty_classes(project: Path) -> Path:
+    """As `project`, but with 120 pictures and as many classes as VOC."""
+    classes = tuple(f"class {number:02d}" for number in range(20))
+    write_clean(evaluate.CLEAN, images=120, classes=classes)
+    spec = DetectorSpec("nano", 0.25, 64, 4, 2, classes)
+    save_detector(evaluate.DETECTOR, build_detector(spec, seed=2), trained_on="noise")
+    return project
+
+
+def metrics_of(monkeypatch: pytest.MonkeyPatch, detect: Callable[..., list[Detected]]) -> dict:
+    monkeypatch.setattr(evaluate, "detect", detect)
+    evaluate.main()
+    return json.loads((evaluate.REPORTS / "metrics.json").read_text())
+
+
+def test_the_truth_scores_one(twenty_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = metrics_of(monkeypatch, changed_truth(lambda boxes, labels: (boxes, labels)))
+    assert metrics["voc07_map"] == metrics["voc_map"] == metrics["coco_map"] == 1
+    assert {own["voc07_ap"] for own in metrics["per_class"].values()} == {1.0}
+    assert metrics["interval_95"]["voc07_map"] == {"low": 1, "high": 1}
+
+
+def test_no_detection_scores_zero(twenty_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Detected(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    metrics = metrics_of(monkeypatch, lambda *_, **__: [nothing] * 120)
+    assert metrics["voc07_map"] == metrics["voc_map"] == metrics["coco_map"] == 0
+    assert {own["voc_ap"] for own in metrics["per_class"].values()} == {0.0}
+    assert all(not path.read_text() for path in Path("reports/evaluate/detections").iterdir())
+
+
+def test_right_boxes_under_shuffled_labels_score_near_zero(
+    twenty_classes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shuffle = np.random.default_rng(0).permutation
+    metrics = metrics_of(monkeypatch, changed_truth(lambda boxes, labels: (boxes, shuffle(labels))))
+    assert 0 < metrics["voc07_map"] < 0.1
+    assert metrics["voc_map"] < 0.05 and metrics["coco_map"] < 0.05
+
+
 def test_the_outs_are_there_and_agree_with_each_other(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +181,7 @@ def test_the_outs_are_there_and_agree_with_each_other(
     assert metrics["images"] == 9
     assert metrics["objects"] == len(truth.image)
     assert set(metrics["per_class"]) == set(CLASSES)
-    assert set(metrics["per_class"]["disc"]) == {"voc07_ap", "voc_ap", "positives"}
+    assert set(metrics["per_class"]["disc"]) == {"voc07_ap", "voc_ap", "coco_ap", "positives"}
     assert sum(c["positives"] for c in metrics["per_class"].values()) == len(truth.image) - 1
 
     # the files in the devkit's format score exactly as the metrics say
@@ -177,7 +240,12 @@ def test_without_objects_the_scores_are_undefined(project: Path) -> None:
     metrics = json.loads((evaluate.REPORTS / "metrics.json").read_text())
     assert (metrics["images"], metrics["objects"]) == (9, 0)
     assert metrics["voc07_map"] is None
-    assert metrics["per_class"]["disc"] == {"voc07_ap": None, "voc_ap": None, "positives": 0}
+    assert metrics["per_class"]["disc"] == {
+        "voc07_ap": None,
+        "voc_ap": None,
+        "coco_ap": None,
+        "positives": 0,
+    }
 
 
 def test_an_empty_split_is_refused(project: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo.evaluation import bootstrap, errors
+from yolo.evaluation import bootstrap, coco_ap, errors
 from yolo.evaluation.bootstrap import Interval
 from yolo.evaluation.calibration import Calibration, calibrate
+from yolo.evaluation.coco_ap import CocoScores
 from yolo.evaluation.errors import Anatomy, SizeRow
 from yolo.evaluation.gallery import PerImage, per_image
 from yolo.evaluation.voc_ap import (
@@ -44,6 +45,7 @@ class Analysis:
     images: int
     truth: Truth
     scores: Scores
+    coco: CocoScores
     voc07_map_interval: Interval
     voc_map_interval: Interval
     ap07_intervals: tuple[Interval, ...]
@@ -79,6 +81,7 @@ def analyse(
         images=images,
         truth=truth,
         scores=scores,
+        coco=coco_ap.score(detections, truth, len(classes)),
         voc07_map_interval=bootstrap.interval(resampled.voc07_map),
         voc_map_interval=bootstrap.interval(resampled.voc_map),
         ap07_intervals=tuple(bootstrap.interval(column) for column in resampled.ap07.T),
@@ -109,6 +112,9 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
     return {
         "voc07_map": _defined(scores.voc07_map),
         "voc_map": _defined(scores.voc_map),
+        "coco_map": _defined(analysis.coco.map),
+        "coco_map50": _defined(analysis.coco.map50),
+        "coco_map75": _defined(analysis.coco.map75),
         "interval_95": {
             "voc07_map": _bounds(analysis.voc07_map_interval),
             "voc_map": _bounds(analysis.voc_map_interval),
@@ -121,9 +127,12 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
             name: {
                 "voc07_ap": _defined(result.ap07),
                 "voc_ap": _defined(result.ap),
+                "coco_ap": _defined(coco),
                 "positives": result.positives,
             }
-            for name, result in zip(analysis.classes, scores.per_class, strict=True)
+            for name, result, coco in zip(
+                analysis.classes, scores.per_class, analysis.coco.ap.tolist(), strict=True
+            )
         },
     }
 

@@ -50,6 +50,7 @@ def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str
         subtitle=_subtitle(analysis, origin.card),
         classes=analysis.classes,
         scores=analysis.scores,
+        coco=analysis.coco,
         voc07_interval=analysis.voc07_map_interval,
         voc_interval=analysis.voc_map_interval,
         images=analysis.images,
@@ -89,6 +90,7 @@ def _class_rows(analysis: Analysis) -> list[SimpleNamespace]:
             name=name,
             ap07=result.ap07,
             ap=result.ap,
+            coco=coco,
             interval=interval,
             positives=result.positives,
             detections=len(result.ranking.row),
@@ -97,9 +99,10 @@ def _class_rows(analysis: Analysis) -> list[SimpleNamespace]:
             if result.positives
             else "",
         )
-        for name, result, interval, curve in zip(
+        for name, result, coco, interval, curve in zip(
             analysis.classes,
             analysis.scores.per_class,
+            analysis.coco.ap.tolist(),
             analysis.ap07_intervals,
             analysis.curves,
             strict=True,
