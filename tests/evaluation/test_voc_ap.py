@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolo.evaluation.voc_ap import Detections, Truth, best_overlap, inclusive_iou, score
+from yolo.evaluation.voc_ap import Detections, Truth, best_overlap, inclusive_iou, rank, score
 
 
 def detections_of(truth: Truth, label: np.ndarray) -> Detections:
@@ -223,3 +223,13 @@ def test_scores_equal_a_plain_loop_on_crowded_images(seed: int) -> None:
     for label, result in enumerate(score(detections, truth, 3).per_class):
         expected = plainly(detections, truth, label)
         np.testing.assert_allclose((result.ap07, result.ap), expected, rtol=0, atol=1e-12)
+
+
+def test_equal_scores_keep_their_order() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.choice(np.array([0.0, 0.25, 0.5, 1.0], np.float32), 3000)
+    zeros = np.zeros(3000, np.int64)
+    detections = Detections(zeros, zeros, scores, np.ones((3000, 4)))
+    truth = Truth(zeros[:1], zeros[:1], np.ones((1, 4)), np.zeros(1, bool))
+    (ranking,) = rank(detections, truth, 1)
+    np.testing.assert_array_equal(ranking.row, np.argsort(-scores, kind="stable"))
