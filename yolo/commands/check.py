@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from yolo.commands.console import Json, print_json
+from yolo.commands.console import Json, names, print_json
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def check(
     """Check data sets by the rules of the stage `validate`, outside the pipeline."""
     from yolo.data.check import check as check_sets
 
-    report = check_sets(paths, _names(classes), _names(splits), strict=strict)
+    report = check_sets(paths, names(classes), names(splits), strict=strict)
     if as_json:
         findings = [asdict(found) for found in report.findings]
         print_json({"admitted": report.admitted, "findings": findings})
@@ -41,7 +41,3 @@ def check(
         print("admitted" if report.admitted else "not admitted")
     if not report.admitted:
         raise typer.Exit(1)
-
-
-def _names(listed: str | None) -> list[str] | None:
-    return None if listed is None else [name.strip() for name in listed.split(",")]

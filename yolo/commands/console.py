@@ -23,3 +23,8 @@ def percent(value: float, *, sign: bool = False) -> str:
     if value != value:
         return "n/a"
     return f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
+
+
+def names(listed: str | None) -> list[str] | None:
+    """Split comma-separated names; None stays None."""
+    return None if listed is None else [name.strip() for name in listed.split(",")]
