@@ -28,6 +28,7 @@ EXEMPT: Mapping[str, str] = {
     "yolo.progress": "prints",
     "yolo.data.meter": "prints",
     "yolo.data.refusal": "words of errors and warnings",
+    "yolo.data.workers": "where and how fast; a test holds that it changes no byte",
     "yolo.runtime": "where and how fast, by definition not what (design: runtime settings)",
     "yolo.training.tracking": "writes to runs/ and the tracker, is never read",
 }

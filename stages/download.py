@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from yolo.data.archives import SUFFIXES, Archives, archives_in
+from yolo.data.archives import SUFFIXES, Archives, Limits, archives_in
 from yolo.data.fetch import fetch_all
 from yolo.data.huggingface import parquet_files
 from yolo.data.pack import write_tar
@@ -29,6 +29,7 @@ from yolo.errors import UserError
 from yolo.files import digest, replacing_folder, write_json
 from yolo.params.data import Source
 from yolo.params.document import View
+from yolo.params.limits import ArchiveLimits
 from yolo.progress import progress
 from yolo.runtime import usable_cores
 
@@ -40,12 +41,14 @@ class Classification(View):
     """What `download@classification` reads."""
 
     source: Source = Field(validation_alias=AliasPath("data", "classification", "source"))
+    limits: ArchiveLimits = Field(validation_alias=AliasPath("limits", "archive"))
 
 
 class Detection(View):
     """What `download@detection` reads."""
 
     source: Source = Field(validation_alias=AliasPath("data", "detection", "source"))
+    limits: ArchiveLimits = Field(validation_alias=AliasPath("limits", "archive"))
 
 
 INPUTS = {"classification": Classification, "detection": Detection}
@@ -57,13 +60,14 @@ def main() -> None:
     if len(arguments) != 1 or arguments[0] not in INPUTS:
         raise UserError("usage: python -m stages.download " + "|".join(INPUTS))
     key = arguments[0]
-    source = Path(read_inputs(INPUTS[key]).source)
+    inputs: Classification | Detection = read_inputs(INPUTS[key])
+    source, limits = Path(inputs.source), Limits(**inputs.limits.model_dump())
     try:
         with replacing_folder(Path("data") / "raw" / key) as folder:
             if is_descriptor(source):
-                obtain(source, folder, DOWNLOADS / key)
+                obtain(source, folder, DOWNLOADS / key, limits)
             else:
-                copy(source, folder, key)
+                copy(source, folder, key, limits)
             sums = {
                 path.name: {"sha256": digest(path), "size": path.stat().st_size}
                 for path in sorted(folder.iterdir())
@@ -74,12 +78,12 @@ def main() -> None:
         raise UserError(f"{source}: {error}") from None
 
 
-def obtain(descriptor: Path, folder: Path, downloads: Path) -> None:
+def obtain(descriptor: Path, folder: Path, downloads: Path, limits: Limits) -> None:
     """Fetch or make what the descriptor describes."""
     described = read_descriptor(descriptor)
     if isinstance(described, Published | HuggingFace):
         for path in fetch_all(_archives(described), downloads):
-            with _opened(path):
+            with _opened(path, limits):
                 _link(path, folder / path.name)
         return
     if isinstance(described, SyntheticDetection):
@@ -103,9 +107,9 @@ def _link(path: Path, target: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def copy(source: Path, folder: Path, key: str) -> None:
+def copy(source: Path, folder: Path, key: str, limits: Limits) -> None:
     """Copy an archive, or the archives of a folder; pack any other folder as one archive."""
-    with _opened(source) as files:
+    with _opened(source, limits) as files:
         archives = [source] if source.is_file() else archives_in(source)
         for archive in archives:
             shutil.copyfile(archive, folder / archive.name)
@@ -115,11 +119,11 @@ def copy(source: Path, folder: Path, key: str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Archives]:
+def _opened(path: Path, limits: Limits) -> Iterator[Archives]:
     """The readable archive or folder at `path`, which has at least one file."""
     if path.is_file() and not path.name.lower().endswith(SUFFIXES):
         raise UserError(f"{path} is no archive by its name; read are {', '.join(SUFFIXES)}")
-    with Archives(path) as archives:
+    with Archives(path, limits) as archives:
         if not archives.names():
             raise UserError(f"{path} holds no files; name an archive or a folder with data")
         yield archives

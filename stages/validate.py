@@ -11,19 +11,22 @@ from threading import Thread
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from yolo.data import expectations
+from yolo.data import archives, expectations, survey
 from yolo.data.admission import write_rejected
 from yolo.data.archives import Archives
 from yolo.data.assessment import Assessment, Broken, Contract, assess
 from yolo.data.clean import counts, write_store
 from yolo.data.refusal import refusal, warnings
 from yolo.data.rules import Rule, Table
+from yolo.data.workers import Workers
 from yolo.errors import UserError
 from yolo.files import replacing_folder, write_json
 from yolo.params.data import Classes, ClassificationSplits, DetectionSplits, Shares, Side
 from yolo.params.document import View
+from yolo.params.limits import Limits
 from yolo.params.model import Grid
 from yolo.params.validate import ClassificationRules, DetectionRules
+from yolo.runtime import from_environment
 
 
 class Classification(View):
@@ -35,6 +38,7 @@ class Classification(View):
     )
     shares: Shares = Field(validation_alias=AliasPath("data", "classification", "shares"))
     shorter_side: Side = Field(validation_alias=AliasPath("data", "classification", "shorter_side"))
+    limits: Limits
     contract: ClassificationRules = Field(validation_alias=AliasPath("validate", "classification"))
 
 
@@ -46,6 +50,7 @@ class Detection(View):
     shares: Shares = Field(validation_alias=AliasPath("data", "detection", "shares"))
     shorter_side: Side = Field(validation_alias=AliasPath("data", "detection", "shorter_side"))
     grid: Grid = Field(validation_alias=AliasPath("model", "grid"))
+    limits: Limits
     contract: DetectionRules = Field(validation_alias=AliasPath("validate", "detection"))
 
 
@@ -75,8 +80,11 @@ def main() -> None:
         return outcome.broken
 
     splits = list(inputs.splits.model_dump())
-    with Archives(raw) as archives:
-        assessment = assess(archives, contract_of(key, inputs), engine, f"validate {key}")
+    runtime = from_environment()
+    workers = Workers(runtime.workers or runtime.threads, runtime.dask_scheduler)
+    limits = archives.Limits(**inputs.limits.archive.model_dump())
+    with Archives(raw, limits) as files:
+        assessment = assess(files, contract_of(key, inputs), engine, f"validate {key}", workers)
         with replacing_folder(reports / "data_docs") as folder:
             expectations.write_data_docs(folder, outcomes)
         write_rejected(reports / "rejected.csv", assessment.admission.findings)
@@ -84,7 +92,7 @@ def main() -> None:
         if assessment.failures:
             raise UserError(refusal(key, assessment, reports))
         with replacing_folder(Path("data") / "clean" / key) as folder:
-            write_store(folder, archives, assessment, splits, inputs.shorter_side)
+            write_store(folder, files, assessment, splits, inputs.shorter_side, workers)
     summarise(key, assessment, splits)
 
 
@@ -101,6 +109,7 @@ def contract_of(key: str, inputs: Classification | Detection) -> Contract:
         max_rejected=inputs.contract.max_rejected,
         policies=inputs.contract.rules.model_dump(),
         near_duplicate_bits=inputs.contract.near_duplicate_bits,
+        limits=survey.Limits(inputs.limits.picture_pixels, inputs.limits.annotation_bytes),
         grid=inputs.grid if isinstance(inputs, Detection) else 1,
     )
 

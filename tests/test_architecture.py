@@ -16,7 +16,16 @@ from yolo.params.document import parse, read_document
 from yolo.params.whole import Params
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCKS = ("data", "model", "validate", "pretrain", "detect_train", "evaluate", "promotion")
+BLOCKS = (
+    "data",
+    "limits",
+    "model",
+    "validate",
+    "pretrain",
+    "detect_train",
+    "evaluate",
+    "promotion",
+)
 # blocks that no stage reads, and why
 READ_BY_NO_STAGE = {"promotion": "decides about a result (stages/promotion.py), changes none"}
 # inside yolo: a package may import those of its own rank and lower ones
@@ -36,7 +45,11 @@ RANKS = {
 }
 ORCHESTRATION = ("dvc", "prefect", "great_expectations", "wandb")
 # the one file that may import it, inside a function
-OPTIONAL = {"great_expectations": "yolo.data.expectations", "wandb": "yolo.training.tracking"}
+OPTIONAL = {
+    "great_expectations": "yolo.data.expectations",
+    "wandb": "yolo.training.tracking",
+    "distributed": "yolo.data.workers",
+}
 
 
 @pytest.fixture(scope="module")

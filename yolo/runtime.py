@@ -23,9 +23,13 @@ class Runtime:
     threads: int = 0
     """`YOLO_THREADS`: CPU threads of the numerics; 0: as many as the process may use."""
     workers: int = 0
-    """`YOLO_WORKERS`: processes that decode images beside the training one."""
+    """`YOLO_WORKERS`: processes that decode images beside the training one; when data are
+    validated, 0 means one for each of `threads`."""
     micro_batch: int | None = None
     """`YOLO_MICRO_BATCH`: images a forward pass holds at most; by default the global batch."""
+    dask_scheduler: str | None = None
+    """`YOLO_DASK_SCHEDULER`: address (`tcp://host:8786`) of a Dask cluster that examines pictures
+    in place of this machine's processes."""
     tracking: Tracking = "offline"
     """`YOLO_TRACKING`: what Weights & Biases does: offline, online, disabled."""
 
@@ -38,6 +42,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
         threads=_integer(environ, "YOLO_THREADS", default=0, minimum=0) or usable_cores(),
         workers=_integer(environ, "YOLO_WORKERS", default=0, minimum=0),
         micro_batch=micro_batch or None,
+        dask_scheduler=_address(environ, "YOLO_DASK_SCHEDULER"),
         tracking=_choice(environ, "YOLO_TRACKING", Tracking),
     )
 
@@ -45,6 +50,13 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
 def usable_cores() -> int:
     """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _address(environ: Mapping[str, str], name: str) -> str | None:
+    text = environ.get(name) or None
+    if text is not None and not all(text.partition("://")):
+        raise UserError(f"{name} is {text!r}; allowed: an address such as tcp://host:8786")
+    return text
 
 
 def _integer(environ: Mapping[str, str], name: str, *, default: int, minimum: int) -> int:

@@ -11,12 +11,13 @@ from small_sets import MemoryFiles, annotation, picture, voc_set
 
 from yolo.data import rules
 from yolo.data.assessment import Assessment, Contract, assess
+from yolo.data.survey import Limits
+from yolo.data.workers import Workers
 from yolo.errors import UserError
 
 ROOT = "set/VOCdevkit/VOC2007"
-DEFAULTS = YAML(typ="safe").load(Path(__file__).resolve().parents[2] / "presets" / "base.yaml")[
-    "validate"
-]
+BASE = YAML(typ="safe").load(Path(__file__).resolve().parents[2] / "presets" / "base.yaml")
+DEFAULTS = BASE["validate"]
 DETECTION = Contract(
     detection=True,
     classes=None,
@@ -28,6 +29,7 @@ DETECTION = Contract(
     policies=DEFAULTS["detection"]["rules"],
     near_duplicate_bits=DEFAULTS["detection"]["near_duplicate_bits"],
     grid=7,
+    limits=Limits(),
 )
 CLASSIFICATION = replace(
     DETECTION,
@@ -44,7 +46,7 @@ def engine(title, some_rules, tables, policies):
 def judge(files: dict[str, bytes], contract: Contract = DETECTION, **changes) -> Assessment:
     policies = {**contract.policies, **changes.pop("policies", {})}
     contract = replace(contract, policies=policies, **changes)
-    return assess(MemoryFiles(files), contract, engine, "test")
+    return assess(MemoryFiles(files), contract, engine, "test", Workers())
 
 
 def clean_set() -> dict[str, bytes]:
@@ -466,7 +468,9 @@ def test_pictures_of_classes_not_asked_for_are_not_read() -> None:
             assert "dog" not in name
             return super().read(name)
 
-    found = assess(Strict(files), replace(CLASSIFICATION, classes=["cat"]), engine, "test")
+    found = assess(
+        Strict(files), replace(CLASSIFICATION, classes=["cat"]), engine, "test", Workers()
+    )
     assert failed(found) == []
     assert found.examples == {"class": ["cat"], "train": [3], "val": [3]}
 

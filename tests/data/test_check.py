@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -5,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from small_sets import annotation, picture, voc_set, write_tar
-from test_assessment import DEFAULTS, ROOT, clean_set, image_folder
+from test_assessment import BASE, DEFAULTS, ROOT, clean_set, image_folder
 
+from yolo.data import archives, survey
 from yolo.data.check import (
     CLASSIFICATION_POLICIES,
     DETECTION_POLICIES,
@@ -38,6 +40,9 @@ def test_the_defaults_are_those_of_the_presets() -> None:
     for kind in DEFAULTS.values():
         assert (kind["min_images"], kind["max_rejected"]) == (1, MAX_REJECTED)
         assert kind["near_duplicate_bits"] == NEAR_DUPLICATE_BITS
+    limits = dict(BASE["limits"])
+    assert limits.pop("archive") == dataclasses.asdict(archives.Limits())
+    assert limits == dataclasses.asdict(survey.Limits())
 
 
 @pytest.mark.parametrize("above", ["", "set", "set/VOCdevkit", "set/VOCdevkit/VOC2007"])
@@ -111,10 +116,65 @@ def test_halves_that_no_split_lists_are_mentioned(tmp_path: Path) -> None:
     files[f"{ROOT}/JPEGImages/10.jpg"] = picture(10)
     report = check([write_folder(tmp_path, files)])
     assert short(report) == [
+        (tmp_path.name, None, "unlisted", "info", "ignored"),
         ("8.jpg", None, "unlisted", "info", "ignored"),
         ("9.xml", None, "unlisted", "info", "ignored"),
     ]
     assert report.admitted
+
+
+def test_an_empty_split_is_a_warning_unless_it_is_asked_for(tmp_path: Path) -> None:
+    files = {
+        name: data
+        for name, data in voc_set({"train": ["1", "2"], "val": ["3"], "test": ["4"]}).items()
+        if "3" not in name
+    }
+    files[f"{ROOT}/ImageSets/Main/val.txt"] = b"\n"
+    folder = write_folder(tmp_path, files)
+    report = check([folder])
+    assert ("min_images", "warning", "val: 0") in [
+        (found.rule, found.severity, found.value) for found in report.findings
+    ]
+    assert report.admitted
+    assert not check([folder], strict=True).admitted
+    assert not check([folder], splits=["train", "val"]).admitted
+    assert check([folder], splits=["train", "test"]).admitted
+
+
+def test_lists_that_are_all_empty_are_an_error(tmp_path: Path) -> None:
+    files = clean_set()
+    for split in ("train", "val", "test"):
+        files[f"{ROOT}/ImageSets/Main/{split}.txt"] = b""
+    assert short(check([write_folder(tmp_path, files)])) == [
+        (tmp_path.name, None, "unreadable_set", "error", "fail")
+    ]
+
+
+@pytest.mark.parametrize("lists", [[], ["trainval"], ["train"], ["train", "val", "mine"]])
+def test_a_year_is_checked_whatever_lists_it_has(tmp_path: Path, lists: list[str]) -> None:
+    files = voc_set({"train": [str(i) for i in range(30)], "val": ["x"], "test": ["y"]}, "VOC2007")
+    files |= voc_set({name: ["7"] for name in lists[:1]} or {"z": ["7"]}, "VOC2012", 50)
+    if not lists:
+        del files["VOC2012/ImageSets/Main/z.txt"]
+    files["VOC2012/Annotations/7.xml"] = annotation([("cat", (2, 2, 9, 9)), ("cat", (5, 5, 5, 9))])
+    report = check([write_folder(tmp_path, files)])
+    assert [(Path(found.file).name, found.rule) for found in report.findings] == [
+        ("7.xml", "empty_box")
+    ]
+
+
+def test_a_set_without_annotations_is_refused(tmp_path: Path) -> None:
+    files = {name: data for name, data in clean_set().items() if "Annotations" not in name}
+    report = check([write_folder(tmp_path, files)])
+    assert not report.admitted
+    assert {found.rule for found in report.findings} >= {"missing_annotation", "max_rejected"}
+
+
+def test_files_of_an_image_folder_that_are_no_pictures_are_mentioned(tmp_path: Path) -> None:
+    files = image_folder() | {"set/train/cat/moving.gif": b"GIF89a"}
+    assert short(check([write_folder(tmp_path, files)])) == [
+        ("moving.gif", None, "unlisted", "info", "ignored")
+    ]
 
 
 def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:

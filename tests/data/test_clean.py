@@ -7,6 +7,7 @@ from test_assessment import CLASSIFICATION, ROOT, clean_set, image_folder, judge
 from yolo.data.clean import counts, write_store
 from yolo.data.images import decode
 from yolo.data.store import CleanSet
+from yolo.data.workers import Workers
 
 OBJECTS = [("cat", (5, 5.5, 20, 20)), ("dog", (1, 1, 50, 30)), ("dog", (4, 4, 4, 9))]
 
@@ -24,7 +25,7 @@ def write(folder: Path, files: dict[str, bytes], shorter_side: int | None = None
     folder.mkdir(exist_ok=True)
     assessment = judge(files, **options)
     splits = list(assessment.origin)
-    write_store(folder, MemoryFiles(files), assessment, splits, shorter_side)
+    write_store(folder, MemoryFiles(files), assessment, splits, shorter_side, Workers())
     return CleanSet(folder), assessment
 
 

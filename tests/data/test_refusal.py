@@ -30,7 +30,7 @@ def test_offenders_beyond_the_first_are_counted() -> None:
 
 
 def test_what_is_tolerated_is_counted_by_rule_and_action() -> None:
-    objects = [("cat", (5, 5, 5, 9)), ("cat", (0, 5, 9, 9)), ("dog", (2, 2, 9, 9))]
+    objects = [("cat", (5, 5, 5, 9)), ("cat", (0, 5, 9, 9)), ("dog", (22, 12, 29, 19))]
     assert warnings(judge(damaged({XML: annotation(objects)}))) == [
         "  box_outside: 1 (clip)",
         "  empty_box: 1 (drop_object)",

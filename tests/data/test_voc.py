@@ -135,6 +135,36 @@ def test_lists_may_have_a_second_column_blank_lines_and_a_byte_order_mark() -> N
     assert listing(MemoryFiles(files)).published["train"] == ["1", "2"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_of_any_encoding_and_line_end_are_read(encoding: str, end: str) -> None:
+    files = voc_set({"train": ["1", "bïld 2"]})
+    files[f"{ROOT}/ImageSets/Main/train.txt"] = f"1{end}bïld 2{end}".encode(encoding)
+    assert listing(MemoryFiles(files)).published["train"] == ["1", "bïld 2"]
+
+
+def test_a_root_that_lost_its_annotations_is_still_a_root() -> None:
+    files = voc_set({"train": ["1"]}) | voc_set({"train": ["7"]}, root="other/VOC2012")
+    del files["other/VOC2012/Annotations/7.xml"]
+    assert listing(MemoryFiles(files)).entries["VOC2012/7"].annotation is None
+
+
+def test_of_several_roots_one_without_lists_can_be_named_as_a_whole() -> None:
+    files = voc_set({"train": ["1"]}) | voc_set({"train": ["7", "8"]}, root="other/VOC2012")
+    del files["other/VOC2012/ImageSets/Main/train.txt"]
+    assert listing(MemoryFiles(files)).published["VOC2012/all"] == ["VOC2012/7", "VOC2012/8"]
+
+
+def test_two_annotations_of_one_id_are_noted() -> None:
+    files = voc_set({"train": ["1"]})
+    files[f"{ROOT}/Annotations/1.XML"] = annotation()
+    entry = listing(MemoryFiles(files)).entries["1"]
+    assert (entry.annotation, entry.listing) == (
+        f"{ROOT}/Annotations/1.XML",
+        f"also {ROOT}/Annotations/1.xml",
+    )
+
+
 def test_missing_parts_are_none() -> None:
     files = voc_set({"train": ["1", "2", "3"]})
     del files[f"{ROOT}/JPEGImages/1.jpg"]

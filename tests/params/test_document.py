@@ -38,7 +38,8 @@ def schedule(document: dict[str, Any]) -> dict[str, Any]:
         (
             lambda d: d.update(extra=1),
             "params.yaml: unknown key extra (value 1); "
-            "allowed here: data, model, validate, pretrain, detect_train, evaluate, promotion",
+            "allowed here: data, limits, model, validate, pretrain, detect_train, evaluate, "
+            "promotion",
         ),
         (lambda d: d["pretrain"].pop("seed"), "params.yaml: missing key pretrain.seed"),
         (lambda d: d.pop("evaluate"), "params.yaml: missing key evaluate"),

@@ -197,8 +197,8 @@ def test_only_its_own_source_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         key: [field.validation_alias.path for field in view.model_fields.values()]  # type: ignore[union-attr]
         for key, view in download.INPUTS.items()
     } == {
-        "classification": [["data", "classification", "source"]],
-        "detection": [["data", "detection", "source"]],
+        "classification": [["data", "classification", "source"], ["limits", "archive"]],
+        "detection": [["data", "detection", "source"], ["limits", "archive"]],
     }
 
 

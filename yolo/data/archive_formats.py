@@ -205,7 +205,7 @@ def _check_expansion(path: Path, size: int, expansion: int) -> None:
     if size > max(_FREE_EXPANSION, expansion * path.stat().st_size):
         raise UserError(
             f"{path} inflates to more than {expansion} times its size, the limit: it may be a "
-            "decompression bomb; if it is not, give it as .tar"
+            "decompression bomb; if it is not, raise limits.archive.expansion in params.yaml"
         )
 
 

@@ -28,6 +28,8 @@ class Limits:
     """Files in all archives together; ImageNet-1k has 1.3 million."""
     member_bytes: int = 1 << 28
     """Size of one file that is read."""
+    total_bytes: int = 1 << 40
+    """Size of all files in archives together."""
     expansion: int = 200
     """A compressed archive may inflate to this many times its size (or to 64 MiB if more)."""
 
@@ -86,7 +88,10 @@ class Archives:
         self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_descriptors": {}}
+        # Elsewhere the current folder is another one.
+        files = [path.absolute() for path in self._files]
+        folder = self._folder.absolute() if self._folder else None
+        return {**self.__dict__, "_descriptors": {}, "_files": files, "_folder": folder}
 
     def close(self) -> None:
         """Close the files and, in the process that opened the archives, remove temporary ones."""
@@ -149,6 +154,7 @@ class Archives:
             for name, member in members:
                 found.append((name, member._replace(file=number)))
                 self._check_count(len(found))
+        self._check_total(sum(entry.size for _, entry in found))
         found.sort(key=lambda pair: pair[0])
         kept: list[Entry] = []
         for name, entry in found:
@@ -168,12 +174,26 @@ class Archives:
 
     def _check_count(self, count: int) -> None:
         if count > self._limits.members:
-            raise UserError(f"{self.path} holds more than {self._limits.members} files, the limit")
+            raise UserError(
+                f"{self.path} holds more than {self._limits.members} files, the limit; "
+                "if that is right, raise limits.archive.members in params.yaml"
+            )
+
+    def _check_total(self, size: int) -> None:
+        if size > self._limits.total_bytes:
+            limit = self._limits.total_bytes
+            raise UserError(
+                f"{self.path} holds files of {size} bytes together; the limit is {limit}; "
+                "if that is right, raise limits.archive.total_bytes in params.yaml"
+            )
 
     def _check_size(self, size: int, where: str) -> None:
         if size > self._limits.member_bytes:
             limit = self._limits.member_bytes
-            raise UserError(f"{where} has {size} bytes; the limit for one file is {limit}")
+            raise UserError(
+                f"{where} has {size} bytes; the limit for one file is {limit}; "
+                "if that is right, raise limits.archive.member_bytes in params.yaml"
+            )
 
     def _descriptor(self, file: int) -> int:
         if file not in self._descriptors:

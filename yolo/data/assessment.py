@@ -8,8 +8,9 @@ from yolo.data import imagefolder, rules, splits, voc
 from yolo.data.admission import Admission, admit
 from yolo.data.listing import Entry, Files
 from yolo.data.rules import Rule, Table
-from yolo.data.survey import Facts, survey
+from yolo.data.survey import Facts, Limits, survey
 from yolo.data.tables import Columns, classes_found, image_table, mark_collisions, object_table
+from yolo.data.workers import Workers
 from yolo.progress import progress
 
 Broken = list[tuple[Rule, list[int]]]
@@ -38,6 +39,7 @@ class Contract:
     """Action by rule."""
     near_duplicate_bits: int
     """Pictures look alike when no more bits of their perceptual hashes differ."""
+    limits: Limits
     grid: int
     """Side of the detector's grid, for detection."""
 
@@ -50,8 +52,12 @@ class Assessment:
     origin: Mapping[str, str]
     """How each split came about, for people."""
     entries: Mapping[str, Entry]
+    listed: int
+    """Pictures that the splits list."""
     unlisted: list[Entry]
     """In none of the splits."""
+    ignored: Sequence[str]
+    """Files that are no pictures by their names."""
     images: Columns
     """Admitted pictures; `image_row` numbers them among all."""
     objects: Columns | None
@@ -66,7 +72,9 @@ class Assessment:
     """Rules about the set as a whole that it breaks without being refused."""
 
 
-def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Assessment:
+def assess(
+    files: Files, contract: Contract, engine: Engine, label: str, workers: Workers
+) -> Assessment:
     """Read everything once and judge it.
 
     Args:
@@ -74,6 +82,7 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
         contract: What is asked.
         engine: Evaluates the rules.
         label: What the progress line is called.
+        workers: Examine the pictures.
 
     Raises:
         UserError: The set has no known layout, not the splits asked for, or an archive is damaged.
@@ -84,7 +93,7 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
     needed = dict.fromkeys(name for names in planned.lists.values() for name in names)
     facts: dict[str, Facts] = dict.fromkeys(needed, Facts())
     asked = [found.entries[name] for name in needed if _is_asked_for(found.entries[name], contract)]
-    facts.update(progress(survey(files, asked), label, len(asked)))
+    facts.update(progress(survey(files, asked, contract.limits, workers), label, len(asked)))
     lists = splits.draw(
         planned,
         contract.shares,
@@ -130,7 +139,9 @@ def assess(files: Files, contract: Contract, engine: Engine, label: str) -> Asse
         classes=classes,
         origin=planned.origin,
         entries=found.entries,
+        listed=len(needed),
         unlisted=[entry for name, entry in found.entries.items() if name not in needed],
+        ignored=found.ignored,
         images=admitted["images"],
         objects=admitted.get("objects"),
         admission=admission,
@@ -146,13 +157,25 @@ def _is_asked_for(entry: Entry, contract: Contract) -> bool:
 
 
 def _present(published: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str] | None]:
-    """The set's own train (else trainval), val and test; all pictures as train without any."""
-    present: dict[str, Sequence[str] | None] = {
+    """The set's own train, val and test; all pictures as train without any.
+
+    Of each part of a set (VOC's years) trainval stands in for both train and val, and `all` for a
+    part without splits.
+    """
+    present: dict[str, list[str]] = {
         split: [split] for split in ("train", "val", "test") if split in published
     }
-    if "train" not in present and "trainval" in published:
-        return {"train": ["trainval"], **present}
-    return present or {"train": None}
+    parts = dict.fromkeys(name.rpartition("/")[0] for name in published if "/" in name) or [""]
+    for part in parts:
+        start = f"{part}/" if part else ""
+        own = {f"{start}{split}" for split in ("train", "val")} & published.keys()
+        names = [f"{start}all"] if own else [f"{start}trainval", f"{start}all"]
+        found = [name for name in names if name in published]
+        if found:
+            present.setdefault("train", []).extend(found)
+    return {split: present[split] for split in ("train", "val", "test") if split in present} or {
+        "train": None
+    }
 
 
 def _split_sizes(lists: Mapping[str, Sequence[str]], images: Columns) -> Columns:

@@ -10,7 +10,10 @@ from yolo.data.archives import Archives
 from yolo.data.assessment import Assessment, Broken, Contract, assess
 from yolo.data.listing import visible
 from yolo.data.rules import Rule, Table
+from yolo.data.survey import Limits
+from yolo.data.workers import Workers
 from yolo.errors import UserError
+from yolo.runtime import usable_cores
 
 Severity = Literal["error", "warning", "info"]
 
@@ -65,7 +68,7 @@ class Finding:
     """Number of the object in its annotation, from 1; None: the file as a whole, or the set."""
     rule: str
     """A name of `rules.py`, or `unreadable_set`: no known layout, no such split, damaged archive;
-    or `unlisted`: a picture or annotation without its other half, in none of the splits."""
+    or `unlisted`: in none of the splits, ignored."""
     severity: Severity
     value: str
     action: str
@@ -117,15 +120,18 @@ def _check(
                 max_rejected=MAX_REJECTED,
                 policies=DETECTION_POLICIES if detection else CLASSIFICATION_POLICIES,
                 near_duplicate_bits=NEAR_DUPLICATE_BITS,
+                limits=Limits(),
                 grid=GRID,
             )
-            assessment = assess(files, contract, _engine, str(path))
+            assessment = assess(files, contract, _engine, str(path), Workers(usable_cores()))
+            if not assessment.listed:
+                raise UserError("no split lists a picture: there is nothing to check")
     except UserError as error:
         return [Finding(str(path), None, "unreadable_set", "error", str(error), "fail")]
     return [
         *_row_findings(path, assessment),
         *_unlisted(path, assessment),
-        *_set_findings(path, assessment, strict),
+        *_set_findings(path, assessment, strict, splits or ()),
     ]
 
 
@@ -156,7 +162,24 @@ def _severity(rule: str, action: str) -> Severity:
 
 
 def _unlisted(path: Path, assessment: Assessment) -> list[Finding]:
-    """Halves without the other that no split lists."""
+    """What no split lists: halves without the other one by one, whole pictures counted."""
+    whole = sum(
+        entry.label is None and None not in (entry.image, entry.annotation)
+        for entry in assessment.unlisted
+    )
+    value = f"{whole} annotated pictures are in none of the splits {', '.join(assessment.origin)}"
+    counted = Finding(str(path), None, "unlisted", "info", value, "ignored")
+    return [
+        *([counted] if whole else []),
+        *_halves(path, assessment),
+        *(
+            Finding(f"{path}/{name}", None, "unlisted", "info", "no picture by its name", "ignored")
+            for name in assessment.ignored
+        ),
+    ]
+
+
+def _halves(path: Path, assessment: Assessment) -> list[Finding]:
     return [
         Finding(
             f"{path}/{entry.image or entry.annotation}",
@@ -171,12 +194,18 @@ def _unlisted(path: Path, assessment: Assessment) -> list[Finding]:
     ]
 
 
-def _set_findings(path: Path, assessment: Assessment, strict: bool) -> list[Finding]:
+def _set_findings(
+    path: Path, assessment: Assessment, strict: bool, required: Sequence[str]
+) -> list[Finding]:
+    """Findings about the set as a whole; a split that is asked for by name must not be empty."""
     found = []
     for rule, lines in (*assessment.failures, *assessment.warnings):
         if rule.table in ("images", "objects"):
             continue
-        severity: Severity = "warning" if rule.name in _SIZE_RULES and not strict else "error"
-        action = "fail" if severity == "error" else "warn"
-        found += [Finding(str(path), None, rule.name, severity, line, action) for line in lines]
+        for line in lines:
+            missing = rule.name == "min_images" and line.partition(":")[0] in required
+            mild = rule.name in _SIZE_RULES and not strict and not missing
+            severity: Severity = "warning" if mild else "error"
+            action = "warn" if mild else "fail"
+            found.append(Finding(str(path), None, rule.name, severity, line, action))
     return found

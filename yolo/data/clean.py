@@ -7,7 +7,7 @@ from typing import Any
 
 from yolo.data.assessment import Assessment
 from yolo.data.images import decode, encode_jpeg, shrink
-from yolo.data.listing import Entry, Files
+from yolo.data.listing import Files
 from yolo.data.store import (
     CLASSIFICATION_SCHEMA,
     DETECTION_SCHEMA,
@@ -15,6 +15,7 @@ from yolo.data.store import (
     split_path,
     write_classes,
 )
+from yolo.data.workers import Workers
 from yolo.progress import progress
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -26,6 +27,7 @@ def write_store(
     assessment: Assessment,
     splits: Sequence[str],
     shorter_side: int | None,
+    workers: Workers,
 ) -> None:
     """Write one file per split and the class names into an existing folder.
 
@@ -40,15 +42,23 @@ def write_store(
     schema = CLASSIFICATION_SCHEMA if labels is None else DETECTION_SCHEMA
     for split in splits:
         rows = [row for row, own in enumerate(images["split"]) if own == split]
+        jobs = (
+            (
+                assessment.entries[images["name"][row]].image,
+                min(images["width"][row], images["height"][row]),
+            )
+            for row in rows
+        )
+        # Only what is encoded anew is worth sending to other processes.
+        able = Workers() if shorter_side is None else workers
+        encoded = able.map(_encode, (files, shorter_side), jobs)
         with Writer(split_path(folder, split), schema) as writer:
-            for row in progress(rows, f"write {split}"):
-                name, width, height = (images[key][row] for key in ("name", "width", "height"))
-                size = width, height
+            for row, data in progress(zip(rows, encoded, strict=True), f"write {split}", len(rows)):
                 record = {
-                    "name": name,
-                    "image": _encoded(files, assessment.entries[name], size, shorter_side),
-                    "width": width,
-                    "height": height,
+                    "name": images["name"][row],
+                    "image": data,
+                    "width": images["width"][row],
+                    "height": images["height"][row],
                 }
                 if labels is None:
                     record["label"] = numbers[images["class"][row]]
@@ -92,14 +102,19 @@ def _object_columns(
     return found
 
 
-def _encoded(files: Files, entry: Entry, size: tuple[int, int], shorter_side: int | None) -> bytes:
-    """Encoded bytes of an admitted picture of the published `size`, reduced if it is too large."""
-    if entry.image is None:
-        raise ValueError(f"{entry.name} was admitted without a file")
-    data = files.read(entry.image)
-    if shorter_side is None or min(size) <= shorter_side:
-        return data
-    return encode_jpeg(shrink(decode(data, entry.image), shorter_side))
+def _encode(
+    shared: tuple[Files, int | None], jobs: Sequence[tuple[str | None, int]]
+) -> list[bytes]:
+    """Encoded bytes of admitted pictures, (member, shorter side), reduced if it is too large."""
+    files, shorter_side = shared
+    encoded = []
+    for member, side in jobs:
+        assert member is not None, "a picture was admitted without a file"
+        data = files.read(member)
+        if shorter_side is not None and side > shorter_side:
+            data = encode_jpeg(shrink(decode(data, member), shorter_side))
+        encoded.append(data)
+    return encoded
 
 
 def _split_counts(assessment: Assessment, split: str) -> dict[str, Any]:

@@ -18,9 +18,9 @@ def listing(files: Files) -> Listing:
     Raises:
         UserError: No picture was found.
     """
-    names = [
-        name for name in visible(files.names()) if PurePosixPath(name).suffix.lower() in _EXTENSIONS
-    ]
+    everything = visible(files.names())
+    names = [name for name in everything if PurePosixPath(name).suffix.lower() in _EXTENSIONS]
+    ignored = sorted(set(everything) - set(names))
     if not names:
         raise UserError(
             f"{files.path} holds no pictures ({', '.join(sorted(_EXTENSIONS))}); "
@@ -32,7 +32,7 @@ def listing(files: Files) -> Listing:
     if not any(
         place is not None and len(parts[name]) - place > 2 for name, place in places.items()
     ):
-        return Listing(_by_class(names), {})
+        return Listing(_by_class(names), {}, ignored)
     entries: dict[str, Entry] = {}
     published: dict[str, list[str]] = {}
     for name, place in places.items():
@@ -43,7 +43,7 @@ def listing(files: Files) -> Listing:
         folder = "/".join(parts[name][: place + 1])
         for split in {_SPLITS[parts[name][place].lower()], folder}:
             published.setdefault(split, []).append(name)
-    return Listing(entries, published)
+    return Listing(entries, published, ignored)
 
 
 def _split_place(parts: Sequence[str]) -> int | None:

@@ -47,6 +47,8 @@ class Listing:
     """By name, sorted."""
     published: Mapping[str, Sequence[str]]
     """Names of pictures by the name of the published split, in its order, repeats included."""
+    ignored: Sequence[str] = ()
+    """Files that are no pictures by their names."""
 
 
 def visible(names: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def plan(
         if split in lists or split == "train":
             continue
         own = list(published.get(split, ()))
-        if own and asked_for.isdisjoint(own):
+        if split in published and asked_for.isdisjoint(own):
             lists[split] = own
             origin[split] = split
         else:
@@ -61,7 +61,7 @@ def plan(
             origin[split] = "share of train"
     if "train" in wanted and "train" not in lists:
         lists["train"], origin["train"] = _training(published, everything, lists)
-    if lists.get("train") == []:
+    if lists.get("train") == [] and wanted["train"] is None:
         raise UserError(
             "no picture is left for the split train; "
             f"the set has the splits {_known(published)}: name those to use in data.<set>.splits"
@@ -118,10 +118,10 @@ def _training(
     everything: Sequence[str],
     others: Mapping[str, Sequence[str]],
 ) -> tuple[list[str], str]:
-    if published.get("train"):
+    if "train" in published:
         return list(published["train"]), "train"
     taken = {picture for pictures in others.values() for picture in pictures}
-    origin = "trainval" if published.get("trainval") else "all pictures"
+    origin = "trainval" if "trainval" in published else "all pictures"
     rest = published["trainval"] if origin == "trainval" else everything
     return [picture for picture in rest if picture not in taken], f"{origin} without the others"
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
@@ -11,11 +11,20 @@ from PIL import Image, UnidentifiedImageError
 from yolo.data import images, voc
 from yolo.data.likeness import likeness
 from yolo.data.listing import OK, Entry, Files
+from yolo.data.workers import Workers
 from yolo.errors import UserError
 
-PIXELS_LIMIT = 1 << 27
-"""Larger pictures are not decoded: a few kilobytes can claim to be gigabytes of pixels."""
 _EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one picture may ask of the machine: a few kilobytes can claim gigabytes of pixels."""
+
+    picture_pixels: int = 1 << 27
+    """A larger picture is not decoded."""
+    annotation_bytes: int = 1 << 20
+    """A larger annotation is not parsed."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +55,40 @@ class Facts:
     """Or why the annotation cannot be read."""
 
 
-def survey(files: Files, entries: Iterable[Entry]) -> Iterator[tuple[str, Facts]]:
-    """Examine the entries one by one: (name, facts)."""
+def survey(
+    files: Files, entries: Iterable[Entry], limits: Limits, workers: Workers
+) -> Iterator[tuple[str, Facts]]:
+    """Examine the entries: (name, facts) in their order."""
+    yield from workers.map(_examine_entries, (files, limits), entries)
+
+
+def _examine_entries(
+    shared: tuple[Files, Limits], entries: Sequence[Entry]
+) -> list[tuple[str, Facts]]:
+    files, limits = shared
+    found = []
     for entry in entries:
         image = files.read(entry.image) if entry.image else None
         xml = files.read(entry.annotation) if entry.annotation else None
-        yield entry.name, examine(image, xml)
+        found.append((entry.name, examine(image, xml, limits)))
+    return found
 
 
-def examine(image: bytes | None, xml: bytes | None) -> Facts:
+def examine(image: bytes | None, xml: bytes | None, limits: Limits) -> Facts:
     """Decode the picture and parse the annotation, as far as there are any."""
-    picture = Picture() if image is None else examine_picture(image)
+    picture = Picture() if image is None else examine_picture(image, limits.picture_pixels)
     if xml is None:
         return Facts(picture)
+    if len(xml) > limits.annotation_bytes:
+        reason = f"has {len(xml)} bytes; the limit is {limits.annotation_bytes}"
+        return Facts(picture, xml=reason)
     try:
         return Facts(picture, voc.parse(xml))
     except UserError as error:
         return Facts(picture, xml=str(error))
 
 
-def examine_picture(data: bytes) -> Picture:
+def examine_picture(data: bytes, most_pixels: int) -> Picture:
     """Decode the whole picture, so that damage in its middle is found too."""
     content = hashlib.blake2b(data, digest_size=16).hexdigest()
     try:
@@ -77,14 +100,14 @@ def examine_picture(data: bytes) -> Picture:
                 # Pillow would decode a PNG for it.
                 exif = header.getexif() if header.format == "JPEG" else {}
                 orientation = exif.get(_EXIF_ORIENTATION, 1)
-        if width * height > PIXELS_LIMIT:
-            return Picture(content, f"{width}x{height} is above {PIXELS_LIMIT} pixels, the limit")
+        if width * height > most_pixels:
+            return Picture(content, f"{width}x{height} is above {most_pixels} pixels, the limit")
         image = images.decode(data, "picture")
         height, width = image.shape[:2]
     except UnidentifiedImageError:
         return Picture(content, "is no picture")
     except Image.DecompressionBombError:
-        return Picture(content, f"has more than {PIXELS_LIMIT} pixels, the limit")
+        return Picture(content, f"has more than {most_pixels} pixels, the limit")
     except UserError:
         return Picture(content, "is truncated or damaged")
     except Exception as error:  # Pillow's header readers raise whatever a damaged header leads to

@@ -3,8 +3,9 @@
 A root holds `Annotations/ID.xml`, `JPEGImages/ID.jpg` and `ImageSets/Main/SPLIT.txt`.
 """
 
+import codecs
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
@@ -67,7 +68,8 @@ def listing(files: Files) -> Listing:
     """Find every root at any depth and join them.
 
     With one root a picture is called by its id (`000001`), with several by the root's name and the
-    id (`VOC2007/000001`). Splits are called both `train` (of all roots) and `VOC2007/train`.
+    id (`VOC2007/000001`). Splits are called both `train` (of all roots) and `VOC2007/train`; of
+    several roots, one without any split has `VOC2007/all`.
 
     Raises:
         UserError: There is no folder with `Annotations`.
@@ -86,8 +88,11 @@ def listing(files: Files) -> Listing:
         inside = [name for name in names if name.startswith(f"{root}/" if root else "")]
         found = _entries(inside, root, prefix)
         entries.update(found)
-        for split, member in _set_files(inside, root).items():
-            listed = [prefix + line.split()[0] for line in _lines(files.read(member))]
+        members = _set_files(inside, root)
+        if not members and prefix:
+            published[f"{label}/all"] = list(found)
+        for split, member in members.items():
+            listed = [prefix + _id(line, found, prefix) for line in _lines(files.read(member))]
             for name in listed:
                 entries.setdefault(name, Entry(name, None))
             published.setdefault(split, []).extend(listed)
@@ -97,14 +102,19 @@ def listing(files: Files) -> Listing:
 
 
 def find_roots(names: Sequence[str]) -> dict[str, str]:
-    """Folders that hold `Annotations/*.xml`, each with its shortest unique name, sorted."""
-    roots = sorted(
-        {
-            "/".join(parts[:-2])
-            for parts in (PurePosixPath(name).parts for name in names)
-            if len(parts) >= 2 and parts[-2] == _ANNOTATIONS and parts[-1].lower().endswith(".xml")
-        }
-    )
+    """Folders of sets, each with its shortest unique name, sorted.
+
+    They hold `Annotations/*.xml`, or, when all annotations are lost, both of the other folders.
+    """
+    holders: dict[str, set[str]] = {folder: set() for folder in (_ANNOTATIONS, _IMAGES, _SETS)}
+    for name in names:
+        *above, last = name.split("/")
+        if above and above[-1] in (_ANNOTATIONS, _IMAGES):
+            if above[-1] == _IMAGES or last.lower().endswith(".xml"):
+                holders[above[-1]].add("/".join(above[:-1]))
+        elif _SETS in above[-2:] and last.endswith(".txt"):
+            holders[_SETS].add("/".join(above[: above.index(_SETS)]))
+    roots = sorted(holders[_ANNOTATIONS] | (holders[_IMAGES] & holders[_SETS]))
     labels = [PurePosixPath(root).name for root in roots]
     if len(set(labels)) < len(labels):
         labels = roots
@@ -113,20 +123,21 @@ def find_roots(names: Sequence[str]) -> dict[str, str]:
 
 def _entries(names: Sequence[str], root: str, prefix: str) -> dict[str, Entry]:
     start = f"{root}/" if root else ""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, list[str]] = {}
     images: dict[str, list[str]] = {}
     for name in names:
         folder, _, rest = name.removeprefix(start).partition("/")
         if folder == _ANNOTATIONS and rest.lower().endswith(".xml"):
-            annotations[without_extension(rest)] = name
+            annotations.setdefault(without_extension(rest), []).append(name)
         elif folder == _IMAGES and rest:
             images.setdefault(without_extension(rest), []).append(name)
     entries = {}
     for id_ in sorted(annotations.keys() | images.keys()):
-        members = images.get(id_, [None])
-        problem = OK if len(members) == 1 else f"also {', '.join(map(str, members[1:]))}"
+        pictures, texts = images.get(id_, [None]), annotations.get(id_, [None])
+        others = [*pictures[1:], *texts[1:]]
+        problem = f"also {', '.join(map(str, others))}" if others else OK
         name = prefix + id_
-        entries[name] = Entry(name, members[0], annotations.get(id_), listing=problem)
+        entries[name] = Entry(name, pictures[0], texts[0], listing=problem)
     return entries
 
 
@@ -148,8 +159,16 @@ def _set_files(names: Sequence[str], root: str) -> dict[str, str]:
     return {}
 
 
+def _id(line: str, entries: Mapping[str, Entry], prefix: str) -> str:
+    """The whole line when a picture is called so, else its first word: VOC adds a column."""
+    whole = line.strip()
+    return whole if prefix + whole in entries else whole.split()[0]
+
+
 def _lines(data: bytes) -> list[str]:
-    return [line for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if marked else "utf-8-sig", "replace")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _object(node: Element, number: int) -> Object:

@@ -13,6 +13,7 @@ from yolo.params.data import Data
 from yolo.params.detect_train import DetectTrain
 from yolo.params.document import PARAMS_FILE, Block, parse, read_document
 from yolo.params.evaluate import Evaluate
+from yolo.params.limits import Limits
 from yolo.params.model import Model
 from yolo.params.pretrain import Pretrain
 from yolo.params.promotion import Promotion
@@ -23,6 +24,7 @@ class Params(Block):
     """Every block of `params.yaml`."""
 
     data: Data
+    limits: Limits
     model: Model
     # `validate` itself is a method of every pydantic model
     validate_: Validate = Field(alias="validate")
