@@ -1,6 +1,6 @@
 """The Prefect flow: its tasks are the stages that `dvc.yaml` declares, never a second list of them.
 
-    python -m stages.flow [STAGE...] [--force] [--dry]
+    python -m stages.flow [STAGE...] [-S KEY=VALUE] [--pull] [--push] [--record branch] [--dry] ...
 
 DVC alone judges what is stale; Prefect runs, watches and tells. Status is asked once, before
 anything runs, because DVC refuses to answer while a stage writes. A stage that was up to date then,
@@ -13,11 +13,9 @@ import logging
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 # Prefect reads its settings when it is imported. Nothing is sent to anyone.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -33,154 +31,161 @@ if __name__ == "__main__":
     os.environ.setdefault("PREFECT_HOME", str(Path("runs/prefect").absolute()))
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
-from prefect import Task, allow_failure, flow, get_run_logger, task
+from prefect import Task, allow_failure, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 
-from stages.plan import Plan, PlannedStage, read_plan
-from stages.process import Running
+from stages import experiment, numbers
+from stages.keeping import OUTPUT, Record, check_destinations, keep, output_logger
+from stages.locks import release_stale
+from stages.masking import Mask
+from stages.notify import Event, Webhook, webhook_address
+from stages.plan import PlannedStage, read_plan
+from stages.policy import BUDGET_SPENT, PREEMPTIONS, policy_of
+from stages.reproduction import BudgetSpent, Run, StageFailed
 from stages.server import TemporaryServer
+from yolo import runtime
 from yolo.errors import UserError
-
-Outcome = Literal["Ran", "Restored", "UpToDate", "Failed", "NotReached"]
-WORDS: dict[Outcome, str] = {
-    "Ran": "ran",
-    "Restored": "restored from the cache",
-    "UpToDate": "up to date",
-    "Failed": "failed",
-    "NotReached": "not reached",
-}
-_LAST_LINES = 20
-_HINTS = (
-    "To track the changes with git",
-    "\tgit add ",
-    "To enable auto staging",
-    "\tdvc config core",
-)
-"""What DVC prints after every stage; the user hears it once from Git."""
-_OUTPUT = "output"
-
-
-class StageFailed(Exception):
-    """A stage ended with an error; the text carries the exit status and the last lines."""
-
-
-@dataclass
-class Run:
-    """One run of a plan and what has come of it so far."""
-
-    plan: Plan
-    force: bool
-    running: Running = field(default_factory=Running)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def without_result(self, stage: PlannedStage) -> list[str]:
-        """Names of the stages right above `stage` that failed or were not reached."""
-        done = ("Ran", "Restored", "UpToDate")
-        return [name for name in stage.upstream if self.outcomes.get(name) not in done]
-
-    def may_have_changed(self, stage: PlannedStage) -> bool:
-        """Whether `stage` was stale from the start or something right above it ran."""
-        above = {self.outcomes.get(name) for name in stage.upstream}
-        return self.force or stage.stale or bool(above & {"Ran", "Restored"})
-
-    def reproduce(self, stage: PlannedStage, logger: logging.Logger) -> Outcome:
-        """Let DVC reproduce `stage` alone, or find it unchanged; raise `StageFailed`."""
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
-        command += ["--force", stage.name] if self.force else [stage.name]
-        lines = Lines(stage.name, logger)
-        started = time.monotonic()
-        try:
-            code = self.running.run(
-                command, cwd=self.plan.root, env=_stage_environment(), on_line=lines.take
-            )
-        finally:
-            self.seconds[stage.name] = time.monotonic() - started
-        if code:
-            raise StageFailed(f"{stage.name} ended with exit status {code}\n" + lines.last())
-        return lines.outcome
-
-    def summary(self) -> str:
-        """One line per stage with its state."""
-        width = max((len(stage.name) for stage in self.plan.stages), default=0)
-        lines = []
-        for stage in self.plan.stages:
-            outcome = self.outcomes.get(stage.name)
-            seconds = self.seconds.get(stage.name)
-            words = WORDS[outcome] if outcome else "interrupted" if seconds else "not reached"
-            took = f"  {seconds:.1f} s" if seconds is not None else ""
-            lines.append(f"{stage.name:<{width}}  {words}{took}")
-        return "\n".join(lines)
-
-
-class Lines:
-    """The output of `dvc repro` for one stage: logged, its end kept, DVC's verdict picked out."""
-
-    def __init__(self, name: str, logger: logging.Logger):
-        self.outcome: Outcome = "Ran"
-        self._verdicts: dict[str, Outcome] = {
-            f"Running stage '{name}':": "Ran",
-            f"Stage '{name}' is cached - skipping run, checking out outputs": "Restored",
-            f"Stage '{name}' didn't change, skipping": "UpToDate",
-        }
-        self._decided = False
-        self._logger = logger
-        self._last: deque[str] = deque(maxlen=_LAST_LINES)
-
-    def take(self, line: str) -> None:
-        """Log one line. The first verdict counts: what follows is the stage's own output."""
-        if not self._decided and line in self._verdicts:
-            self.outcome, self._decided = self._verdicts[line], True
-        if line and not line.startswith(_HINTS):
-            self._last.append(line)
-            self._logger.info(line)
-
-    def last(self) -> str:
-        """Return the last lines."""
-        return "\n".join(self._last)
 
 
 @flow(name="reproduce", flow_run_name="reproduce", persist_result=False)
-def reproduce(targets: list[str] | None = None, force: bool = False) -> State:
+def reproduce(
+    targets: list[str] | None = None,
+    set: list[str] | None = None,
+    force: bool = False,
+    pull: bool = False,
+    push: bool = False,
+    record: Record = "none",
+    notify: bool = False,
+    dry: bool = False,
+) -> State:
     """Bring `targets` (default: all stages) and everything above them up to date.
 
-    With `force` every one of them is run again. Completed when every stage has its result; failed,
-    naming the stages, when one has none.
+    Completed when every stage has its result; failed, naming the stages, when one has none.
+
+    Args:
+        targets: Names of stages or groups of `dvc.yaml`.
+        set: Parameters for this run, `KEY=VALUE` as `dvc exp run -S` takes them; the run is
+            recorded as a DVC experiment.
+        force: Run every one of the stages, stale or not.
+        pull: Fetch what a stale stage reads, and nothing else, from the DVC remote.
+        push: Send new results to the DVC remote, and the record to the Git remote.
+        record: Keep the run in Git: as a DVC `experiment`, or as a `branch` named `runs/<date>`.
+        notify: Tell the webhook (`YOLO_WEBHOOK_URL` or the Prefect block `yolo-webhook`).
+        dry: Only show what is stale and why.
     """
-    logger = _output_logger()
+    logger, mask = output_logger(), Mask()
+    webhook = Webhook(webhook_address() if notify and not dry else None, logger)
     try:
-        plan = read_plan(targets or ())
+        settings = runtime.from_environment()
+        root = _project_root()
+        for line in release_stale(root):
+            logger.info(line)
+        if dry:
+            with experiment.with_overrides(root, set or ()):
+                logger.info(read_plan(targets or (), missing_is_fine=pull).table())
+            return Completed(message="dry: nothing was run")
+        if set:
+            experiment.apply_overrides(root, set)
+        plan = read_plan(targets or (), missing_is_fine=pull)
+        record = "experiment" if set and record == "none" else record
+        check_destinations(plan, push, record)
     except UserError as error:
-        return Failed(message=str(error))
+        message = mask(str(error))
+        webhook.send("failed", f"the run could not start: {message}", {})
+        return Failed(message=message)
     if any(stage.stale for stage in plan.stages):
-        logger.info(plan.table())
-    run = Run(plan, force)
+        logger.info(mask(plan.table()))
+    run = Run(plan, force, pull, mask=mask)
+    before = numbers.read_metrics(plan)
+    news = News(webhook, run, settings.price_per_hour)
+    news.tell("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
     try:
         futures: dict[str, PrefectFuture[Any]] = {}
         for stage in plan.stages:
             above = [allow_failure(futures[name]) for name in stage.upstream]
-            futures[stage.name] = _stage_task(run, stage).submit(wait_for=above)
+            futures[stage.name] = _stage_task(run, stage, news).submit(wait_for=above)
         for future in futures.values():
             future.wait()
+    except BaseException:
+        news.tell("interrupted", "the run was ended from outside")
+        raise
     finally:
         # an interrupted flow must leave no trainer behind
         run.running.end_all()
         logger.info(run.summary())
-    outcomes = {stage.name: run.outcomes.get(stage.name, "Failed") for stage in plan.stages}
+    return _finish(run, before, settings, news, push=push, record=record)
+
+
+class News:
+    """What the webhook hears of one run."""
+
+    def __init__(self, webhook: Webhook, run: Run, price_per_hour: float | None):
+        self._webhook, self._run, self._price = webhook, run, price_per_hour
+
+    def tell(self, event: Event, text: str, **more: Any) -> None:
+        """Send one event with the state of every stage."""
+        rows = numbers.stage_rows(self._run, self._price)
+        title = f"{flow_run.name or 'reproduce'} {event.replace('_', ' ')}"
+        details = {"run": flow_run.ui_url, "stages": rows, **more}
+        self._webhook.send(event, self._run.mask(f"{title}: {text}"), details)
+
+
+def _finish(
+    run: Run,
+    before: numbers.Metrics,
+    settings: runtime.Runtime,
+    news: News,
+    *,
+    push: bool,
+    record: Record,
+) -> State:
+    """Keep the results, publish the artifacts, tell the webhook; return the state of the run."""
+    logger = output_logger()
+    problems = []
+    # also after a failure: what days of training made is kept
+    if run.changed() and (push or record != "none"):
+        problems += keep(run, push, record)
+    from stages import artifacts
+
+    artifacts.publish(run, before, settings, logger)
+    outcomes = {stage.name: run.outcomes.get(stage.name, "Failed") for stage in run.plan.stages}
     failed = [name for name, outcome in outcomes.items() if outcome == "Failed"]
-    if failed:
-        return Failed(message=f"failed: {', '.join(failed)}")
-    return Completed(message=f"{len(plan.stages)} stages have their results")
+    spent = [name for name, outcome in outcomes.items() if outcome == "BudgetSpent"]
+    if failed or problems:
+        message = "; ".join([*([f"failed: {', '.join(failed)}"] if failed else []), *problems])
+        reasons = [run.reasons[name] for name in failed if name in run.reasons]
+        news.tell("failed", "\n".join([message, *reasons]))
+        return Failed(message=message)
+    if spent:
+        message = f"the budget is spent in {', '.join(spent)}; run again to go on"
+        news.tell("budget_spent", message)
+        return Failed(name="BudgetSpent", message=message)
+    metrics = numbers.read_metrics(run.plan) if run.changed() else {}
+    # whole-set numbers; those of single classes are in the artifact
+    headline = {
+        name: value for name, value in metrics.items() if "." not in name.rpartition(": ")[2]
+    }
+    ran = ", ".join(run.changed()) or "nothing was stale"
+    news.tell("finished", ran, metrics=headline)
+    return Completed(message=f"{len(run.plan.stages)} stages have their results")
 
 
-def _stage_task(run: Run, stage: PlannedStage) -> Task[..., Any]:
+def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
     """Make the Prefect task that brings one stage up to date."""
 
-    @task(name=stage.name, task_run_name=stage.name, cache_policy=NO_CACHE, persist_result=False)
+    @task(
+        name=stage.name,
+        task_run_name=stage.name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=PREEMPTIONS + policy_of(stage.name).retries,
+        retry_condition_fn=lambda *_: run.may_try_again(stage.name),
+    )
     def bring_up_to_date() -> State:
         missing = run.without_result(stage)
         if missing:
@@ -190,26 +195,27 @@ def _stage_task(run: Run, stage: PlannedStage) -> Task[..., Any]:
             run.outcomes[stage.name] = "UpToDate"
             return Completed(name="UpToDate", message="nothing that it reads changed")
         try:
-            outcome = run.reproduce(stage, _output_logger())
-        except BaseException:
-            run.outcomes[stage.name] = "Failed"
+            run.reproduce(stage, output_logger())
+        except BudgetSpent as spent:
+            return Failed(name="BudgetSpent", message=str(spent))
+        except StageFailed as failure:
+            if run.attempts[stage.name].was_preempted and run.may_try_again(stage.name):
+                news.tell("preempted", f"{failure}; it goes on at once")
             raise
-        run.outcomes[stage.name] = outcome
-        return Completed(name=outcome, message=f"{run.seconds[stage.name]:.1f} s")
+        seconds = run.attempts[stage.name].seconds
+        return Completed(name=run.outcomes[stage.name], message=f"{seconds:.1f} s")
 
     return bring_up_to_date
 
 
-def _output_logger() -> logging.Logger:
-    """The logger of the current flow or task run, apart from what Prefect itself says there."""
-    logger: Any = get_run_logger()
-    return logger.getChild(_OUTPUT)
+def _project_root() -> Path:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
 
-
-def _stage_environment() -> dict[str, str]:
-    """The environment of `dvc repro`: this interpreter's programs first, output unbuffered."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    try:
+        return Path(Repo.find_root())
+    except NotDvcRepoError as error:
+        raise UserError(f"DVC: {error}") from None
 
 
 def _show_output() -> None:
@@ -220,23 +226,20 @@ def _show_output() -> None:
     ):
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter(layout))
-        logging.getLogger(f"{name}.{_OUTPUT}").addHandler(handler)
+        logging.getLogger(f"{name}.{OUTPUT}").addHandler(handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the flow as a command; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m stages.flow", description="Run the pipeline.")
-    parser.add_argument("targets", nargs="*", metavar="STAGE", help="default: all stages")
-    parser.add_argument("--force", action="store_true", help="run even what is up to date")
-    parser.add_argument("--dry", action="store_true", help="only print what is stale and why")
-    options = parser.parse_args(arguments)
+    """Run the flow as a command; return the exit status, 76 when a budget is spent."""
+    options = _parser().parse_args(arguments)
     try:
         if options.dry:
-            print(read_plan(options.targets).table())
+            with experiment.with_overrides(_project_root(), options.set):
+                print(read_plan(options.targets, missing_is_fine=options.pull).table())
             return 0
         with temporary_settings({PREFECT_API_URL: PREFECT_API_URL.value() or _start_server()}):
             _show_output()
-            state = reproduce(options.targets, options.force, return_state=True)
+            state = reproduce(**vars(options), return_state=True)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -246,7 +249,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if state.is_completed():
         return 0
     print(f"error: {state.message}", file=sys.stderr)
-    return 1
+    return BUDGET_SPENT if state.name == "BudgetSpent" else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stages.flow", description="Run the pipeline.")
+    parser.add_argument("targets", nargs="*", metavar="STAGE", help="default: all stages")
+    parser.add_argument(
+        "-S",
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter for this run, which becomes a DVC experiment",
+    )
+    for flag, text in {
+        "--force": "run even what is up to date",
+        "--pull": "fetch what stale stages read, and nothing else",
+        "--push": "send results to the DVC remote, the record to the Git remote",
+        "--notify": "tell the webhook of YOLO_WEBHOOK_URL",
+        "--dry": "only print what is stale and why",
+    }.items():
+        parser.add_argument(flag, action="store_true", help=text)
+    parser.add_argument(
+        "--record", choices=get_args(Record), default="none", help="keep the run in Git"
+    )
+    return parser
 
 
 def _start_server() -> str:

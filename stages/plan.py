@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stages.deps import is_code
+from stages.locks import explain
 from yolo.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["parameter", "code", "data", "out", "command", "new"]
 _MISSING = object()
+_MISSING_FILE = "missing"
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,16 @@ class Change:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage of `dvc.yaml`, the stages right above it, and why it must run (empty: up to date)."""
+    """A stage of `dvc.yaml`, the stages right above it, and why it must run (empty: up to date).
+
+    `in_git`: its outs that Git keeps and DVC's cache does not; `metrics`: those that hold numbers.
+    """
 
     name: str
     upstream: tuple[str, ...]
     changes: tuple[Change, ...]
+    in_git: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     @property
     def stale(self) -> bool:
@@ -49,6 +56,8 @@ class Plan:
 
     root: Path
     stages: tuple[PlannedStage, ...]
+    has_remote: bool = False
+    """Whether a default remote is set up: somewhere to push to."""
 
     def below_stale(self) -> set[str]:
         """Names of stages that are not stale but may become so when those above them have run."""
@@ -73,14 +82,17 @@ class Plan:
         return "\n".join(lines)
 
 
-def read_plan(targets: Sequence[str] = ()) -> Plan:
+def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> Plan:
     """Ask DVC about the stages `targets` and all above them (default: every stage).
 
     A target is the name of a stage (`validate@detection`) or of a group (`validate`) of the project
-    around the current folder. Raises `UserError` for an unknown target and with DVC's own words
-    when DVC cannot answer (no project, broken YAML, another run active).
+    around the current folder. With `missing_is_fine` a file that is not here but recorded makes
+    nothing stale (as `dvc repro --allow-missing` has it). Raises `UserError` for an
+    unknown target and with DVC's own words when DVC cannot answer (no project, broken YAML, another
+    run active).
     """
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
     try:
@@ -92,11 +104,20 @@ def read_plan(targets: Sequence[str] = ()) -> Plan:
                 PlannedStage(
                     name,
                     tuple(sorted(above.addressing for above in repo.index.graph.successors(stage))),
-                    tuple(_changes(stage, status.get(name, []))),
+                    tuple(
+                        change
+                        for change in _changes(stage, status.get(name, []))
+                        if not (missing_is_fine and change.how == _MISSING_FILE)
+                    ),
+                    tuple(out.def_path for out in stage.outs if not out.use_cache),
+                    tuple(out.def_path for out in stage.outs if out.metric),
                 )
                 for name, stage in stages.items()
             )
-            return Plan(Path(repo.root_dir), planned)
+            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
+    except LockError as error:
+        explained = explain(Path(Repo.find_root()))
+        raise UserError("\n".join(filter(None, [_message(error), explained]))) from None
     except DvcException as error:
         raise UserError(_message(error)) from None
 
@@ -170,7 +191,7 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _word(how: str) -> str:
     """DVC's word for a change in ours."""
-    return {"modified": "changed", "deleted": "missing"}.get(how, how)
+    return {"modified": "changed", "deleted": _MISSING_FILE}.get(how, how)
 
 
 def _show(value: Any) -> str:

@@ -80,7 +80,7 @@ class Running:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._processes: set[Process] = set()
-        self._closed = False
+        self._closed = threading.Event()
 
     def run(
         self,
@@ -89,27 +89,58 @@ class Running:
         cwd: Path,
         env: Mapping[str, str],
         on_line: Callable[[str], None],
+        time_out: float | None = None,
     ) -> int:
-        """Run to the end, handing each line of output to `on_line`; return the exit status."""
+        """Run to the end, handing each line of output to `on_line`; return the exit status.
+
+        Raises:
+            InterruptedError: All is being ended.
+            TimeoutError: It took longer than `time_out` seconds; nothing of it is alive.
+        """
         with self._lock:
-            if self._closed:
+            if self.ending:
                 raise InterruptedError("all is being ended; nothing new is started")
             process = Process(command, cwd=cwd, env=env)
             self._processes.add(process)
+        late = threading.Event()
+
+        def end_late() -> None:
+            late.set()
+            process.end()
+
+        timer = threading.Timer(time_out, end_late) if time_out is not None else None
         try:
+            if timer:
+                timer.daemon = True
+                timer.start()
             for line in process.lines():
                 on_line(line)
-            return process.wait()
+            code = process.wait()
+            if late.is_set():
+                raise TimeoutError(f"not done after {time_out:g} s")
+            return code
         finally:
+            if timer:
+                timer.cancel()
             process.end()
             process.wait()
             with self._lock:
                 self._processes.discard(process)
 
+    @property
+    def ending(self) -> bool:
+        """Whether all is being ended."""
+        return self._closed.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raise `InterruptedError` at once when all is being ended."""
+        if self._closed.wait(seconds):
+            raise InterruptedError("all is being ended; nothing new is started")
+
     def end_all(self) -> None:
         """End every running command, wait for the last of them, and start no more."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             processes = list(self._processes)
         for process in processes:
             process.end()

@@ -12,6 +12,7 @@ def test_every_setting_has_a_default():
     assert settings.tracking == "offline"
     assert settings.threads == usable_cores() >= 1
     assert settings.micro_batch is None
+    assert settings.price_per_hour is None
 
 
 def test_settings_are_read():
@@ -29,6 +30,8 @@ def test_settings_are_read():
         ("YOLO_DEVICE", "gpu", "auto, cpu"),
         ("YOLO_WORKERS", "-1", "whole number from 0"),
         ("YOLO_THREADS", "two", "whole number from 0"),
+        ("YOLO_PRICE_PER_HOUR", "cheap", "number from 0 up"),
+        ("YOLO_PRICE_PER_HOUR", "inf", "number from 0 up"),
     ],
 )
 def test_a_wrong_setting_names_variable_value_and_what_is_allowed(name, value, allowed):

@@ -3,6 +3,7 @@
 None of them is a DVC dependency: changing one reruns nothing.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Runtime:
     in place of this machine's processes."""
     tracking: Tracking = "offline"
     """`YOLO_TRACKING`: what Weights & Biases does: offline, online, disabled."""
+    price_per_hour: float | None = None
+    """`YOLO_PRICE_PER_HOUR`: of the machine, in any currency; the flow shows what stages cost."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
@@ -44,6 +47,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
         micro_batch=micro_batch or None,
         dask_scheduler=_address(environ, "YOLO_DASK_SCHEDULER"),
         tracking=_choice(environ, "YOLO_TRACKING", Tracking),
+        price_per_hour=_amount(environ, "YOLO_PRICE_PER_HOUR"),
     )
 
 
@@ -66,6 +70,19 @@ def _integer(environ: Mapping[str, str], name: str, *, default: int, minimum: in
     if not text.isdecimal() or int(text) < minimum:
         raise UserError(f"{name} is {text!r}; allowed: a whole number from {minimum} up")
     return int(text)
+
+
+def _amount(environ: Mapping[str, str], name: str) -> float | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UserError(f"{name} is {text!r}; allowed: a number from 0 up")
+    return value
 
 
 def _choice(environ: Mapping[str, str], name: str, kind: Any) -> Any:

@@ -1,9 +1,11 @@
 """A small DVC project and a Prefect server, for the tests of what runs the pipeline."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from receiver import Receiver
 
 from stages.server import TemporaryServer
 
@@ -54,3 +56,15 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
     finally:
         server.end()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that is listening."""
+    server = Receiver()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()

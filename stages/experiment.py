@@ -1,0 +1,105 @@
+"""Parameters for one run, and its record: a DVC experiment or a branch, never the main one."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+from stages.plan import Plan
+from yolo.errors import UserError
+
+_LOCK = "dvc.lock"
+_AUTHOR = {"NAME": "yolov1 flow", "EMAIL": "flow@localhost"}
+
+
+def apply_overrides(root: Path, overrides: Sequence[str]) -> None:
+    """Write `KEY=VALUE` (as `dvc exp run -S` takes it, also `FILE:KEY=VALUE`) into `params.yaml`.
+
+    Raises `UserError` for a key that is not there, and for a sweep over several values.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.utils.cli_parse import to_path_overrides
+    from dvc.utils.hydra import apply_overrides as write
+    from dvc.utils.hydra import to_hydra_overrides
+
+    with chdir(root):
+        try:
+            for path, entries in to_path_overrides(overrides).items():
+                if any(entry.is_sweep_override() for entry in to_hydra_overrides(entries)):
+                    raise UserError(f"{', '.join(entries)}: one run takes one value for a key")
+                write(path, entries)
+        except (DvcException, FileNotFoundError) as error:
+            cause = error.__cause__ or error
+            given = ", ".join(overrides)
+            raise UserError(f"cannot set {given}: {str(cause).splitlines()[0]}") from None
+
+
+@contextmanager
+def with_overrides(root: Path, overrides: Sequence[str]) -> Iterator[None]:
+    """Apply them while the block lasts."""
+    path = root / "params.yaml"
+    before = path.read_bytes() if overrides else b""
+    try:
+        if overrides:
+            apply_overrides(root, overrides)
+        yield
+    finally:
+        if overrides:
+            path.write_bytes(before)
+
+
+def author(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Environment by which Git knows an author, also on a machine where nobody set one."""
+    known = subprocess.run(
+        ["git", "config", "user.email"], cwd=root, capture_output=True, check=False
+    )
+    if known.returncode == 0:
+        return {}
+    values = {
+        f"GIT_{who}_{what}": text
+        for who in ("AUTHOR", "COMMITTER")
+        for what, text in _AUTHOR.items()
+    }
+    return {name: text for name, text in values.items() if name not in environ}
+
+
+def commit_results(plan: Plan, branch: str, message: str) -> str:
+    """Commit what the run recorded on the branch `branch`, made from where the checkout stands.
+
+    Files, index and current branch of the checkout stay as they are. Returns the commit.
+    Raises `UserError` with Git's words when Git refuses.
+    """
+    recorded = [_LOCK, "params.yaml", *(path for stage in plan.stages for path in stage.in_git)]
+    present = [path for path in recorded if (plan.root / path).exists()]
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        _git(plan.root, "read-tree", "HEAD", **index)
+        _git(plan.root, "add", "--force", "--", *present, **index)
+        tree = _git(plan.root, "write-tree", **index)
+    commit = _git(plan.root, "commit-tree", tree, "-p", "HEAD", "-m", message, **author(plan.root))
+    _git(plan.root, "branch", "--force", branch, commit)
+    return commit
+
+
+def remote(root: Path) -> str:
+    """The Git remote that results go to: `origin`, else the only one; `UserError` without one."""
+    names = _git(root, "remote").split()
+    if "origin" in names or len(names) == 1:
+        return "origin" if "origin" in names else names[0]
+    raise UserError("this clone has no Git remote `origin`; add one: git remote add origin URL")
+
+
+def _git(root: Path, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
