@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from yolo.data import store
 from yolo.data.store import (
     CLASSIFICATION_SCHEMA,
     DETECTION_SCHEMA,
@@ -133,6 +134,80 @@ def test_opening_a_large_split_takes_no_time(tmp_path: Path) -> None:
     split = Split(path)
     assert time.perf_counter() - started < 0.05
     assert len(split) == 1280
+
+
+def write_sharded(
+    folder: Path, records: int, monkeypatch: pytest.MonkeyPatch, per_file: int = 128
+) -> Split:
+    monkeypatch.setattr(store, "RECORDS_PER_FILE", per_file)
+    store.write_split(
+        folder, "train", DETECTION_SCHEMA, records, map(detection_record, range(records))
+    )
+    return CleanSet(write_folder(folder)).split("train")
+
+
+def write_folder(folder: Path) -> Path:
+    write_classes(folder, ("cat",))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("records", "files"),
+    [
+        (0, ["train.arrow"]),
+        (128, ["train.arrow"]),
+        (129, ["train-00000-of-00002.arrow", "train-00001-of-00002.arrow"]),
+        (400, [f"train-{number:05}-of-00004.arrow" for number in range(4)]),
+    ],
+)
+def test_a_large_split_is_several_files_that_read_as_one(
+    records: int, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = write_sharded(tmp_path, records, monkeypatch)
+    assert sorted(path.name for path in tmp_path.glob("*.arrow")) == files
+    assert len(split) == records
+    assert [split.name(number) for number in range(records)] == [
+        f"VOC2007/{number:06}" for number in range(records)
+    ]
+    for number in range(0, records, 37):
+        assert bytes(split.image(number)) == bytes([number % 256]) * (number + 1)
+        assert split.labels(number).tolist() == list(range(number % 3))
+    if records:
+        assert split.name(-1) == f"VOC2007/{records - 1:06}"
+    again = pickle.loads(pickle.dumps(split))
+    assert len(again) == records
+    with pytest.raises(IndexError):
+        split.name(records)
+
+
+def test_a_file_of_a_split_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sharded(tmp_path, 400, monkeypatch)
+    (tmp_path / "train-00003-of-00004.arrow").unlink()
+    with pytest.raises(UserError, match=r"not exactly the 4 files of train.*00003-of-00004"):
+        Split(tmp_path / "train.arrow")
+
+
+def test_a_file_that_is_too_short_is_found_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = write_sharded(tmp_path, 400, monkeypatch)
+    write_detection(tmp_path / "train-00001-of-00004.arrow", 100)
+    with pytest.raises(UserError, match=r"00001-of-00004\.arrow is damaged.*100 records, not 128"):
+        split.name(130)
+
+
+def test_too_few_records_are_no_split(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="train should have 5 records"):
+        store.write_split(tmp_path, "train", DETECTION_SCHEMA, 5, map(detection_record, range(4)))
+
+
+def test_opening_many_files_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sharded(tmp_path, 1600, monkeypatch, per_file=16)
+    started = time.perf_counter()
+    assert len(Split(tmp_path / "train.arrow")) == 1600
+    assert time.perf_counter() - started < 0.05
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

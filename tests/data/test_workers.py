@@ -90,6 +90,7 @@ def test_the_bytes_of_the_store_do_not_depend_on_the_number_of_processes(tmp_pat
     assert write(tmp_path / "three", archive, Workers(3)) == one
 
 
+@pytest.mark.slow
 def test_no_scheduler_is_an_error_that_names_it() -> None:
     with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
         list(Workers(1, "tcp://127.0.0.1:1").map(add, 5, range(3)))

@@ -11,9 +11,8 @@ from yolo.data.listing import Files
 from yolo.data.store import (
     CLASSIFICATION_SCHEMA,
     DETECTION_SCHEMA,
-    Writer,
-    split_path,
     write_classes,
+    write_split,
 )
 from yolo.data.workers import Workers
 from yolo.progress import progress
@@ -52,19 +51,22 @@ def write_store(
         # Only what is encoded anew is worth sending to other processes.
         able = Workers() if shorter_side is None else workers
         encoded = able.map(_encode, (files, shorter_side), jobs)
-        with Writer(split_path(folder, split), schema) as writer:
-            for row, data in progress(zip(rows, encoded, strict=True), f"write {split}", len(rows)):
-                record = {
-                    "name": images["name"][row],
-                    "image": data,
-                    "width": images["width"][row],
-                    "height": images["height"][row],
-                }
-                if labels is None:
-                    record["label"] = numbers[images["class"][row]]
-                else:
-                    record |= labels.get(images["image_row"][row], _NO_OBJECTS)
-                writer.append(record)
+        pairs = progress(zip(rows, encoded, strict=True), f"write {split}", len(rows))
+        records = (
+            {
+                "name": images["name"][row],
+                "image": data,
+                "width": images["width"][row],
+                "height": images["height"][row],
+                **(
+                    {"label": numbers[images["class"][row]]}
+                    if labels is None
+                    else labels.get(images["image_row"][row], _NO_OBJECTS)
+                ),
+            }
+            for row, data in pairs
+        )
+        write_split(folder, split, schema, len(rows), records)
 
 
 def counts(assessment: Assessment, splits: Sequence[str]) -> dict[str, Any]:

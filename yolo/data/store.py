@@ -1,11 +1,14 @@
-"""The clean store: one memory-mapped Arrow IPC file per split, and the class names beside them.
+"""The clean store: memory-mapped Arrow IPC files, and the class names beside them.
 
-The images stay encoded (JPEG, PNG). Any Arrow reader opens the files.
+A split is one file (`train.arrow`), or several of equal length when it is large
+(`train-00000-of-00008.arrow`). The images stay encoded (JPEG, PNG). Any Arrow reader opens the
+files.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -52,6 +55,10 @@ picture itself may have been reduced.
 
 # Small enough that a writer holds little, large enough that an opened file has few batches.
 _ROWS_PER_BATCH = 64
+RECORDS_PER_FILE = 16_384
+"""About 2 GB of VOC's pictures: object stores take 5 GB in one piece, a transfer that breaks is
+repeated in parts, and DVC hashes and sends several files at a time. VOC's splits are one file each,
+ImageNet-1k's training pictures 79. A multiple of the rows of a batch."""
 
 
 class Writer:
@@ -101,38 +108,73 @@ class Writer:
             self._records = []
 
 
-class Split:
-    """Random access to the records of one split; the file is mapped, not read.
-
-    Opening costs the same whatever the size. An object can be shared by threads, inherited by a
-    forked process and sent to another process (it is opened again there).
+def write_split(
+    folder: Path, split: str, schema: pa.Schema, count: int, records: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write the `count` records of a split, as several files when they are many.
 
     Raises:
-        UserError: The file is missing, damaged or holds something else.
+        ValueError: There are more or fewer than `count` records.
+    """
+    rest = iter(records)
+    written = 0
+    for path in _paths(folder, split, count):
+        with Writer(path, schema) as writer:
+            for record in islice(rest, RECORDS_PER_FILE):
+                writer.append(record)
+                written += 1
+    if written != count or next(rest, None) is not None:
+        raise ValueError(f"{split} should have {count} records")
+
+
+def _paths(folder: Path, split: str, count: int) -> list[Path]:
+    """Files of a split of `count` records."""
+    files = -(-count // RECORDS_PER_FILE)
+    if files <= 1:
+        return [split_path(folder, split)]
+    return [folder / f"{split}-{number:05}-of-{files:05}.arrow" for number in range(files)]
+
+
+def _existing(path: Path) -> list[Path]:
+    """The split's file, or all of its files in their order.
+
+    Raises:
+        UserError: None is there, or not all.
+    """
+    if path.exists():
+        return [path]
+    found = sorted(path.parent.glob(f"{path.stem}-[0-9]*-of-[0-9]*.arrow"))
+    if not found:
+        raise UserError(f"{path} does not exist; `dvc repro validate` or `dvc pull` brings it")
+    total = found[0].stem.rpartition("-")[2]
+    wanted = [path.with_stem(f"{path.stem}-{i:05}-of-{total}") for i in range(int(total))]
+    if found != wanted:
+        wrong = sorted(set(found) ^ set(wanted))[0]
+        raise UserError(
+            f"{path.parent} holds not exactly the {int(total)} files of {path.stem}: see {wrong}; "
+            "`dvc checkout` or `dvc pull` puts it right"
+        )
+    return found
+
+
+class Split:
+    """Random access to the records of one split; its files are mapped, not read.
+
+    Opening costs the same whatever the size: files between the first and the last are opened when
+    they are needed. An object can be shared by threads, inherited by a forked process and sent to
+    another process (it is opened again there).
+
+    Raises:
+        UserError: A file is missing, damaged or holds something else.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self._batches: dict[int, pa.RecordBatch] = {}
-        try:
-            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            schema = self._reader.schema
-            batches = self._reader.num_record_batches
-            self._rows = self._batch(0).num_rows if batches else 1
-            self._length = (
-                (batches - 1) * self._rows + self._batch(batches - 1).num_rows if batches else 0
-            )
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} does not exist; `dvc repro validate` or `dvc pull` brings it"
-            ) from None
-        except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from None
-        if schema not in (CLASSIFICATION_SCHEMA, DETECTION_SCHEMA):
-            raise UserError(
-                f"{path} holds the columns {', '.join(schema.names)}, which is neither a detection "
-                "nor a classification split; `dvc repro -f validate` writes it anew"
-            )
+        self._paths = _existing(path)
+        self._files = {0: _File(self._paths[0])}
+        last = self._file(len(self._paths) - 1)
+        self._per_file = len(self._files[0])
+        self._length = (len(self._paths) - 1) * self._per_file + len(last)
 
     def __len__(self) -> int:
         return self._length
@@ -178,7 +220,46 @@ class Split:
     def _value(self, column: str, index: int) -> Any:
         if not -self._length <= index < self._length:
             raise IndexError(f"record {index} of {self._length} in {self.path}")
-        batch, row = divmod(index % self._length, self._rows)
+        number, row = divmod(index % self._length, self._per_file)
+        return self._file(number).value(column, row)
+
+    def _file(self, number: int) -> "_File":
+        if number not in self._files:
+            file = _File(self._paths[number])
+            if 0 < number < len(self._paths) - 1 and len(file) != self._per_file:
+                raise file.damaged(f"it has {len(file)} records, not {self._per_file}")
+            self._files[number] = file
+        return self._files[number]
+
+
+class _File:
+    """One mapped file of a split."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._batches: dict[int, pa.RecordBatch] = {}
+        try:
+            self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            schema = self._reader.schema
+            batches = self._reader.num_record_batches
+            self._rows = self._batch(0).num_rows if batches else 1
+            self._length = (
+                (batches - 1) * self._rows + self._batch(batches - 1).num_rows if batches else 0
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise self.damaged(error) from None
+        if schema not in (CLASSIFICATION_SCHEMA, DETECTION_SCHEMA):
+            raise UserError(
+                f"{path} holds the columns {', '.join(schema.names)}, which is neither a detection "
+                "nor a classification split; `dvc repro -f validate` writes it anew"
+            )
+
+    def __len__(self) -> int:
+        return self._length
+
+    def value(self, column: str, index: int) -> Any:
+        """One value, `index` from 0."""
+        batch, row = divmod(index, self._rows)
         try:
             return self._batch(batch).column(column)[row]
         except KeyError:
@@ -186,7 +267,7 @@ class Split:
                 f"{self.path} has no column {column}; it has {', '.join(self._reader.schema.names)}"
             ) from None
         except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from None
+            raise self.damaged(error) from None
 
     def _batch(self, number: int) -> pa.RecordBatch:
         # Kept: a batch holds addresses in the mapped file, and parsing them costs more than a read.
@@ -194,7 +275,8 @@ class Split:
             self._batches[number] = self._reader.get_batch(number)
         return self._batches[number]
 
-    def _damaged(self, error: Exception) -> UserError:
+    def damaged(self, error: object) -> UserError:
+        """What to raise when the content is not what it should be."""
         return UserError(
             f"{self.path} is damaged or no Arrow file ({error}); "
             "`dvc repro -f validate` writes it anew"
