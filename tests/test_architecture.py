@@ -40,6 +40,7 @@ RANKS = {
     "data": 2,
     "training": 2,
     "evaluation": 2,
+    "inspection": 3,
     "commands": 3,
     "cli": 4,
 }

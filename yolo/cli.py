@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from yolo.commands import check, convert, predict, score
+from yolo.commands import check, convert, inspect, predict, score
 from yolo.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 for group in (predict, check, score, convert):
     app.add_typer(group.app)
+app.add_typer(inspect.app, name="inspect")
 
 
 def run(application: typer.Typer) -> NoReturn:

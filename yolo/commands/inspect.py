@@ -1,0 +1,290 @@
+"""Pictures and tables to look at before and instead of a training."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yolo.commands.console import Json, print_json
+from yolo.errors import UserError
+
+if TYPE_CHECKING:
+    from yolo.params.whole import Params
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at targets, augmentation, rates, layers; memorise pictures."
+)
+
+Data = Annotated[Path, typer.Option(help="A clean detection set, as `validate` writes it.")]
+SplitName = Annotated[str, typer.Option(help="Its split: train, val, test.")]
+Count = Annotated[int, typer.Option(min=1, help="How many pictures.")]
+First = Annotated[int, typer.Option(min=0, help="Number of the first picture.")]
+Grid = Annotated[int | None, typer.Option(min=1, help="S; by default model.grid.")]
+Size = Annotated[
+    int | None, typer.Option(min=32, help="Side of the input in pixels; default: model.input_size.")
+]
+NetworkName = Annotated[str | None, typer.Option(help="Its name; by default model.network.")]
+Width = Annotated[
+    float | None, typer.Option(min=0.01, help="Factor on the channels; default: model.width.")
+]
+CLEAN = Path("data/clean/detection")
+
+
+@app.command()
+def targets(
+    data: Data = CLEAN,
+    split: SplitName = "train",
+    count: Count = 8,
+    first: First = 0,
+    grid: Grid = None,
+    size: Size = None,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/targets.png"),
+) -> None:
+    """Draw the grid, the responsible cells and the boxes of some pictures.
+
+    Grey boxes are no targets: another object's centre took their cell, or they are too small.
+    """
+    from yolo.data.store import CleanSet
+    from yolo.inspection.pictures import sheet, target_pictures
+
+    params = _params()
+    clean = CleanSet(data)
+    records = clean.split(split)
+    pictures = list(
+        target_pictures(
+            records,
+            _range(len(records), first, count),
+            size=size or params.model.input_size,
+            grid=grid or params.model.grid,
+            classes=clean.classes,
+        )
+    )
+    _save(sheet(pictures, columns=min(4, len(pictures))), out)
+
+
+@app.command()
+def augment(
+    data: Data = CLEAN,
+    split: SplitName = "train",
+    count: Count = 4,
+    first: First = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Drawings of each picture.")] = 4,
+    grid: Grid = None,
+    size: Size = None,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/augment.png"),
+) -> None:
+    """Draw pictures as training sees them, a row per picture, a column per epoch."""
+    from yolo.data.store import CleanSet
+    from yolo.inspection.pictures import augmented_pictures, sheet
+
+    params = _params()
+    clean = CleanSet(data)
+    records = clean.split(split)
+    pictures = list(
+        augmented_pictures(
+            records,
+            _range(len(records), first, count),
+            size=size or params.model.input_size,
+            grid=grid or params.model.grid,
+            classes=clean.classes,
+            augmentation=params.detect_train.augmentation,
+            seed=params.detect_train.seed,
+            epochs=epochs,
+        )
+    )
+    _save(sheet(pictures, columns=epochs), out)
+
+
+@app.command()
+def schedule(
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/schedule.png"),
+    as_json: Json = False,
+) -> None:
+    """Show the learning rate of both trainings: where it changes, and as a curve."""
+    from yolo.inspection.rates import draw_rates, landmarks, peak
+
+    params = _params()
+    trainings = {
+        "pretrain": params.pretrain.optimisation,
+        "detect_train": params.detect_train.optimisation,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draw_rates(trainings, out)
+    if as_json:
+        print_json(
+            {
+                name: {
+                    "peak": peak(optimisation),
+                    "rates": [{"batch": b, "rate": r} for b, r in landmarks(optimisation)],
+                }
+                for name, optimisation in trainings.items()
+            }
+        )
+        return
+    for name, optimisation in trainings.items():
+        print(f"{name}: {optimisation.schedule.policy}, peak {peak(optimisation):g}")
+        for batch, value in landmarks(optimisation):
+            print(f"  update {batch:>8}  {value:.6g}")
+    print(f"picture: {out}")
+
+
+@app.command()
+def model(
+    network: NetworkName = None,
+    width: Width = None,
+    size: Size = None,
+    grid: Grid = None,
+    boxes: Annotated[int | None, typer.Option(min=1, help="B; by default model.boxes.")] = None,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 20,
+    classifier: Annotated[
+        bool, typer.Option("--classifier", help="The classifier of pre-training instead.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the layers of a network with output shapes, parameters and operations (FLOPs)."""
+    import torch
+
+    from yolo.model.classifier import ClassifierSpec, build_classifier
+    from yolo.model.detector import build_detector
+    from yolo.model.flops import layer_table
+
+    names = tuple(f"class {number}" for number in range(classes))
+    chosen = _spec(_optional_params(), network, width, size, grid, boxes, names)
+    # torchvision's models are run to be measured; ours need no weights
+    from yolo.model.networks import TORCHVISION
+
+    with torch.device("cpu" if chosen.network in TORCHVISION else "meta"):
+        if classifier:
+            built = build_classifier(
+                ClassifierSpec(chosen.network, chosen.width, chosen.input_size, names)
+            )
+        else:
+            built = build_detector(chosen)
+    table = layer_table(built, chosen.input_size)
+    parameters = sum(row.parameters for row in table)
+    flops = sum(row.flops for row in table)
+    if as_json:
+        layers = [asdict(row) for row in table]
+        print_json({"layers": layers, "parameters": parameters, "flops": flops})
+        return
+    wide = max(len(row.kind) for row in table)
+    print(f"{'layer':<22} {'':<{wide}} {'output':>16} {'parameters':>13} {'MFLOPs':>11}")
+    for row in table:
+        shape = " x ".join(map(str, row.output))
+        print(
+            f"{row.name:<22} {row.kind:<{wide}} {shape:>16} {row.parameters:>13,}"
+            f" {row.flops / 1e6:>11,.1f}"
+        )
+    print(f"{'whole':<22} {'':<{wide}} {'':>16} {parameters:>13,} {flops / 1e6:>11,.1f}")
+
+
+@app.command()
+def overfit(
+    data: Data = CLEAN,
+    split: SplitName = "train",
+    count: Count = 8,
+    network: NetworkName = None,
+    width: Width = None,
+    size: Size = None,
+    grid: Grid = None,
+    boxes: Annotated[int | None, typer.Option(min=1, help="B; by default model.boxes.")] = None,
+    batches: Annotated[int, typer.Option(min=1, help="Updates at most.")] = 1500,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Rate after its rise.")] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first weights.")] = 0,
+) -> None:
+    """Let a detector memorise a few pictures: a correct model reaches mAP 1.
+
+    The pictures are the first of the split whose objects fall in distinct cells. Exit status 1
+    when the mAP stays below 1.
+    """
+    import torch
+
+    from yolo.data.store import CleanSet
+    from yolo.evaluation.predict import pick_device
+    from yolo.inspection import overfit as memorise
+    from yolo.model.detector import build_detector
+    from yolo.runtime import from_environment
+
+    params = _params()
+    clean = CleanSet(data)
+    records = clean.split(split)
+    spec = _spec(params, network, width, size, grid, boxes, clean.classes)
+    chosen = memorise.choose(records, count, spec.grid)
+    print("pictures: " + ", ".join(records.name(index) for index in chosen))
+    runtime = from_environment()
+    torch.set_num_threads(runtime.threads)
+    detector = build_detector(spec, seed).to(pick_device(runtime.device))
+
+    def report(batch: int, loss: float, found: float) -> None:
+        print(f"update {batch:>5}  loss {loss:.4f}  VOC07 mAP {100 * found:.1f} %", flush=True)
+
+    found = memorise.overfit(
+        detector,
+        records,
+        chosen,
+        loss=params.detect_train.loss,
+        batches=batches,
+        learning_rate=learning_rate,
+        report=report,
+    )
+    if found < 1:
+        print(f"not memorised within {batches} updates")
+        raise typer.Exit(1)
+    print("memorised")
+
+
+def _params() -> "Params":
+    from yolo.params.document import parse, read_document
+    from yolo.params.whole import Params
+
+    return parse(Params, read_document())
+
+
+def _optional_params() -> "Params | None":
+    from yolo.params.document import PARAMS_FILE
+
+    return _params() if PARAMS_FILE.exists() else None
+
+
+def _spec(
+    params: "Params | None",
+    network: str | None,
+    width: float | None,
+    size: int | None,
+    grid: int | None,
+    boxes: int | None,
+    classes: tuple[str, ...],
+) -> Any:
+    """The detector that the options name; what they leave out stands in params.yaml."""
+    from yolo.model.detector import DetectorSpec
+
+    if params is None and network is None:
+        raise UserError("there is no params.yaml here: name the network with --network")
+    if params is None or (network is not None and network != params.model.network):
+        # another network: the paper's input and grid rather than those of the one in params.yaml
+        return DetectorSpec(str(network), width or 1.0, size or 448, grid or 7, boxes or 2, classes)
+    own = params.model
+    return DetectorSpec(
+        own.network,
+        width or own.width,
+        size or own.input_size,
+        grid or own.grid,
+        boxes or own.boxes,
+        classes,
+    )
+
+
+def _range(length: int, first: int, count: int) -> range:
+    if first >= length:
+        raise UserError(f"--first is {first}; the split has pictures 0 to {length - 1}")
+    return range(first, min(first + count, length))
+
+
+def _save(picture: Any, out: Path) -> None:
+    from yolo.files import replacing
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as temporary:
+        picture.save(temporary, format="PNG")
+    print(f"picture: {out}")

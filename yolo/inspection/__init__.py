@@ -1,0 +1,1 @@
+"""Things to look at before a training: targets, augmentation, rates, layers, memorising."""
