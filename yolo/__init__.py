@@ -1,1 +1,18 @@
-"""YOLO v1 (arXiv 1506.02640): the library behind the pipeline."""
+"""YOLO v1 (arXiv 1506.02640): the library behind the pipeline.
+
+`yolo.load("models/detector.safetensors").predict("photo.jpg")` gives boxes, scores and labels.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from yolo.hub import load as load
+
+
+def __getattr__(name: str) -> Any:
+    """Import `load` when it is asked for: `import yolo` alone imports nothing."""
+    if name == "load":
+        from importlib import import_module
+
+        return import_module("yolo.hub").load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

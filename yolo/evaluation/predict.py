@@ -1,25 +1,25 @@
 """From pictures to detections: resize, network, decoding, suppression, pixels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from yolo.data.augment import Crop, warp
 from yolo.detection.decode import detections as decode
-from yolo.model.detector import Detector
+from yolo.model.detector import Detector, DetectorSpec
 from yolo.runtime import Device
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
 
 
-@dataclass(frozen=True)
-class Detected:
+class Detected(NamedTuple):
     """What was found in one picture, by descending score.
 
     boxes: (K, 4) float32, xmin ymin xmax ymax, 1-based inclusive pixels within the picture;
@@ -57,25 +57,42 @@ def detect(
     with _evaluating(detector), torch.inference_mode():
         while group := list(islice(remaining, batch)):
             inputs = np.stack([resize(image, spec.input_size) for image in group])
-            pixels = torch.from_numpy(inputs).to(device).permute(0, 3, 1, 2).float() / 255
-            decoded = decode(
-                detector(pixels),
-                grid=spec.grid,
-                boxes=spec.boxes,
-                classes=len(spec.classes),
-                iou_threshold=nms_iou,
+            found += locate(
+                detector(to_input(inputs, device)),
+                spec,
+                [next(wanted) if wanted else image.shape[1::-1] for image in group],
                 score_threshold=score_threshold,
+                nms_iou=nms_iou,
             )
-            for image, (boxes, scores, labels) in zip(group, decoded, strict=True):
-                width, height = next(wanted) if wanted else image.shape[1::-1]
-                found.append(
-                    Detected(
-                        to_pixels(boxes.cpu().numpy(), width, height),
-                        scores.cpu().numpy(),
-                        labels.cpu().numpy(),
-                    )
-                )
     return found
+
+
+def to_input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(N, side, side, 3) uint8 RGB → (N, 3, side, side) float in [0, 1] on `device`."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def locate(
+    prediction: Tensor,
+    spec: DetectorSpec,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    score_threshold: float,
+    nms_iou: float,
+) -> list[Detected]:
+    """A network's output (N, S*S*(C + 5B)) → detections in pictures of `sizes` (width, height)."""
+    decoded = decode(
+        prediction,
+        grid=spec.grid,
+        boxes=spec.boxes,
+        classes=len(spec.classes),
+        iou_threshold=nms_iou,
+        score_threshold=score_threshold,
+    )
+    return [
+        Detected(to_pixels(boxes.cpu().numpy(), *size), scores.cpu().numpy(), labels.cpu().numpy())
+        for size, (boxes, scores, labels) in zip(sizes, decoded, strict=True)
+    ]
 
 
 def pick_device(setting: Device) -> torch.device:

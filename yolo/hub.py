@@ -1,0 +1,32 @@
+"""Models by file or by name and version."""
+
+import re
+from os import PathLike, fspath
+from pathlib import Path
+
+from yolo.errors import UserError
+from yolo.inference.model import Model, load_model
+
+_VERSIONED = re.compile(r"(?P<name>[A-Za-z][\w-]*)@(?P<version>\S+)")
+
+
+def load(source: str | PathLike[str], *, repo: str | PathLike[str] | None = None) -> Model:
+    """Load a detector for prediction.
+
+    Args:
+        source: A weights file, or `name@version` of a released model.
+        repo: For a released model: the Git repository, as a path or an address; by default that
+            of the working folder.
+
+    Raises:
+        UserError: There is no such file or version, or it is no detector.
+    """
+    return load_model(find(source, repo))
+
+
+def find(source: str | PathLike[str], repo: str | PathLike[str] | None = None) -> Path:
+    """The weights file on this machine that `source` names, as for `load`."""
+    path = Path(source)
+    if not path.exists() and _VERSIONED.fullmatch(fspath(source)):
+        raise UserError(f"{source}: versions cannot be looked up yet; give a weights file")
+    return path

@@ -1,0 +1,1 @@
+"""The trained detector in use: pictures and videos in, boxes out."""

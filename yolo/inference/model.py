@@ -1,0 +1,126 @@
+"""A detector ready for use: `model.predict(images)`."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import cast, overload
+
+import numpy as np
+import torch
+
+from yolo import runtime
+from yolo.evaluation.predict import Detected, locate, pick_device, resize
+from yolo.inference.engine import Engine, TorchEngine
+from yolo.inference.pictures import AnyPicture, is_one, to_picture
+from yolo.model.detector import DetectorSpec, load_detector
+
+SCORE_THRESHOLD = 0.2
+"""The original's least score to show (yolo.c: run_yolo, -thresh)."""
+NMS_IOU = 0.4
+"""The original's overlap above which the worse of two goes (yolo.c: test_yolo)."""
+AT_ONCE = 16
+
+
+class Model:
+    """A detector and what runs it."""
+
+    def __init__(self, spec: DetectorSpec, engine: Engine) -> None:
+        """`spec` tells input size, grid and classes of what `engine` runs."""
+        self.spec = spec
+        self.engine = engine
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the class numbers that `predict` gives."""
+        return self.spec.classes
+
+    @overload
+    def predict(
+        self,
+        images: AnyPicture,
+        *,
+        score_threshold: float = ...,
+        nms_iou: float = ...,
+        batch: int = ...,
+    ) -> Detected: ...
+    @overload
+    def predict(
+        self,
+        images: Iterable[AnyPicture],
+        *,
+        score_threshold: float = ...,
+        nms_iou: float = ...,
+        batch: int = ...,
+    ) -> list[Detected]: ...
+    def predict(
+        self,
+        images: AnyPicture | Iterable[AnyPicture],
+        *,
+        score_threshold: float = SCORE_THRESHOLD,
+        nms_iou: float = NMS_IOU,
+        batch: int = AT_ONCE,
+    ) -> Detected | list[Detected]:
+        """Detect objects in one picture, or in each of several.
+
+        Args:
+            images: A path, PIL image, array (H, W, 3) or tensor (3, H, W), see `AnyPicture`; or an
+                iterable of such, or an array (N, H, W, 3) or tensor (N, 3, H, W).
+            score_threshold: Least score of a detection, exclusive, 0 to 1.
+            nms_iou: Of two detections of a class that overlap by more than this, the worse goes.
+            batch: Pictures that are held and run at a time.
+
+        Returns:
+            For one picture `boxes, scores, labels`, by descending score: boxes (K, 4) float32,
+            xmin ymin xmax ymax in pixels of the picture, the first being 1 and both ends within,
+            as in Pascal VOC; scores (K,) float32 in 0 to 1 as a rule; labels (K,) int64, numbers of
+            `classes`. For several pictures a list of these, in their order.
+
+        Raises:
+            UserError: A file is missing, truncated, damaged or no picture.
+            ValueError: An array or tensor has another shape, type or range; a threshold is not
+                within 0 to 1.
+        """
+        if is_one(images):
+            return self.predict(
+                [cast(AnyPicture, images)], score_threshold=score_threshold, nms_iou=nms_iou
+            )[0]
+        several = cast(Iterable[AnyPicture], images)
+        return list(
+            self.stream(several, score_threshold=score_threshold, nms_iou=nms_iou, batch=batch)
+        )
+
+    def stream(
+        self,
+        images: Iterable[AnyPicture],
+        *,
+        score_threshold: float = SCORE_THRESHOLD,
+        nms_iou: float = NMS_IOU,
+        batch: int = AT_ONCE,
+    ) -> Iterator[Detected]:
+        """As `predict` of several pictures, one after another, `batch` of them held at a time."""
+        for name, value in (("score_threshold", score_threshold), ("nms_iou", nms_iou)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; 0 to 1 is allowed")
+        remaining = iter(images)
+        while group := [to_picture(image) for image in islice(remaining, batch)]:
+            inputs = np.stack([resize(image, self.spec.input_size) for image in group])
+            sizes = [(image.shape[1], image.shape[0]) for image in group]
+            yield from locate(
+                self.engine(inputs),
+                self.spec,
+                sizes,
+                score_threshold=score_threshold,
+                nms_iou=nms_iou,
+            )
+
+
+def load_model(path: Path) -> Model:
+    """The model of a weights file, with threads and device of the runtime settings (`YOLO_*`).
+
+    Raises:
+        UserError: The file is missing or no detector.
+    """
+    settings = runtime.from_environment()
+    torch.set_num_threads(settings.threads)
+    detector = load_detector(path).to(pick_device(settings.device))
+    return Model(detector.spec, TorchEngine(detector))
