@@ -16,6 +16,7 @@ from yolo.data.admission import write_rejected
 from yolo.data.archives import Archives
 from yolo.data.assessment import Assessment, Broken, Contract, assess
 from yolo.data.clean import counts, write_store
+from yolo.data.portrait import write_page
 from yolo.data.refusal import refusal, warnings
 from yolo.data.rules import Rule, Table
 from yolo.data.workers import Workers
@@ -88,6 +89,7 @@ def main() -> None:
         with replacing_folder(reports / "data_docs") as folder:
             expectations.write_data_docs(folder, outcomes)
         write_rejected(reports / "rejected.csv", assessment.admission.findings)
+        write_page(reports / "index.html", f"The {key} set, validated", files, assessment)
         write_json(reports / "metrics.json", counts(assessment, splits))
         if assessment.failures:
             raise UserError(refusal(key, assessment, reports))

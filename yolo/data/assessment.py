@@ -58,6 +58,10 @@ class Assessment:
     """In none of the splits."""
     ignored: Sequence[str]
     """Files that are no pictures by their names."""
+    published: Mapping[str, Columns]
+    """All pictures and objects as they came."""
+    meanings: Mapping[str, str]
+    """What must hold, by rule."""
     images: Columns
     """Admitted pictures; `image_row` numbers them among all."""
     objects: Columns | None
@@ -142,6 +146,8 @@ def assess(
         listed=len(needed),
         unlisted=[entry for name, entry in found.entries.items() if name not in needed],
         ignored=found.ignored,
+        published=tables,
+        meanings={rule.name: rule.meaning for rule in (*row_rules, *set_rules)},
         images=admitted["images"],
         objects=admitted.get("objects"),
         admission=admission,
