@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow test test-full lint deps lock predict clean
+.PHONY: help setup bench-setup repro flow deploy test test-full lint deps lock predict clean
 
 # the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -44,6 +44,18 @@ repro: $(READY) ## run the pipeline; only what is stale runs
 flow: $(READY) ## run the pipeline as a Prefect flow
 	$(BIN)/python -m stages.flow
 	@$(BIN)/python -m stages.summary
+
+export YOLO_REPOSITORY ?= $(shell git remote get-url origin 2>/dev/null)
+export YOLO_REVISION ?= main
+export YOLO_IMAGE ?= yolov1:latest
+POOL := $(BIN)/prefect work-pool
+
+deploy: $(READY) ## create work pools and deployments on the Prefect server
+	$(POOL) create yolo --type process --overwrite
+	$(POOL) set-concurrency-limit yolo 1
+	$(POOL) create gpu-kubernetes --type kubernetes --base-job-template cloud/kubernetes.json --overwrite
+	$(POOL) create gpu-ecs --type ecs --base-job-template cloud/ecs.json --overwrite
+	$(BIN)/prefect --no-prompt deploy --all
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -m "not slow"
