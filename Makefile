@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow deploy test test-full lint deps lock predict clean
+.PHONY: help setup bench-setup repro flow deploy remote audit test test-full lint deps lock predict clean
 
 # the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -56,6 +56,10 @@ deploy: $(READY) ## create work pools and deployments on the Prefect server
 	$(POOL) create gpu-kubernetes --type kubernetes --base-job-template cloud/kubernetes.json --overwrite
 	$(POOL) create gpu-ecs --type ecs --base-job-template cloud/ecs.json --overwrite
 	$(BIN)/prefect --no-prompt deploy --all
+
+remote: $(READY) ## where data and models are kept: make remote URL=... [ENDPOINT=...] [KEY=...]
+	@[ -n "$(URL)" ] || { echo "error: give URL=: a folder, s3://, ssh:// or http(s)://" >&2; exit 1; }
+	@$(BIN)/yolov1 remote $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(KEY),--key "$(KEY)") -- "$(URL)"
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -m "not slow"

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
+from stages import commands
 from yolo.cli import app, run
+
+app.add_typer(commands.app)
 
 
 @app.command()

@@ -119,7 +119,7 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
         explained = explain(Path(Repo.find_root()))
         raise UserError("\n".join(filter(None, [_message(error), explained]))) from None
     except DvcException as error:
-        raise UserError(_message(error)) from None
+        raise UserError(message(error)) from None
 
 
 def _in_order(repo: "Repo", targets: Sequence[str]) -> dict[str, "Stage"]:
@@ -200,7 +200,7 @@ def _show(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _message(error: BaseException) -> str:
-    """DVC's message, with its cause when that says more."""
+def message(error: BaseException) -> str:
+    """What DVC says, with the cause where that says more."""
     cause = error.__cause__
     return f"DVC: {error}" + (f": {cause}" if cause and str(cause) not in str(error) else "")

@@ -34,6 +34,7 @@ RANKS = {
     "files": 0,
     "progress": 0,
     "runtime": 0,
+    "versions": 1,
     "params": 1,
     "detection": 1,
     "model": 1,
@@ -49,6 +50,7 @@ RANKS = {
 ORCHESTRATION = ("dvc", "prefect", "great_expectations", "wandb")
 # the one file that may import it, inside a function
 OPTIONAL = {
+    "dvc": "yolo.versions",
     "great_expectations": "yolo.data.expectations",
     "wandb": "yolo.training.tracking",
     "distributed": "yolo.data.workers",

@@ -43,6 +43,9 @@ VOC_CLASSES = (
 )
 """Class names of the original's released detectors, in their order."""
 
+# twice the largest network of the original's time; 4 GB
+_LARGEST_NETWORK = 1_000_000_000
+
 
 class Network(nn.Sequential):
     """The sections after [net], in order; `network[i]` is section i, called by `network(x)`.
@@ -92,13 +95,22 @@ def load_network(
     shape, sections = darknet_cfg.parse(darknet_cfg.read_text(cfg))
     network = Network()
     network.input_shape = shape
+    numbers = 0
     for section in sections:
+        row = darknet_cfg.row(section)
         try:
-            layer = make_layer(darknet_cfg.row(section), shape)
+            with torch.device("meta"):
+                numbers += sum(tensor.numel() for tensor in make_layer(row, shape).parameters())
+            if numbers > _LARGEST_NETWORK:
+                raise ValueError(
+                    f"the network has more than {_LARGEST_NETWORK:,} numbers up to here"
+                )
+            layer = make_layer(row, shape)
         except UserError:
             raise
-        except ValueError as error:
-            raise UserError(f"{section}: {error}") from None
+        # a RuntimeError is torch's: sizes whose product overflows
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{section}: {str(error).splitlines()[0]}") from None
         network.append(layer)
         shape = layer.output_shape
     initialise(network, torch.Generator().manual_seed(seed))

@@ -56,10 +56,11 @@ class Section:
         text = self.options.get(key)
         if text is None:
             return default
-        match = re.fullmatch(r"([+-]?\d+)([#;].*)?", text)
+        match = re.fullmatch(r"([+-]?\d{1,9})([#;].*)?", text)
         if match is None or int(match[1]) < minimum:
             raise UserError(
-                f"{self}: {key}={text} must be a whole number that is not below {minimum}"
+                f"{self}: {key}={text[:20]} must be a whole number that is not below {minimum}, "
+                "of nine digits at most"
             )
         return int(match[1])
 

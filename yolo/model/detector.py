@@ -1,5 +1,6 @@
 """The detector: a backbone, and the head that predicts S x S cells (paper section 2)."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from yolo.model.networks import input_range
 from yolo.model.output_layers import Cells
 from yolo.model.rows import Row
 from yolo.model.stack import initialise, stack
+
+_LARGEST_INPUT = 8192
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,26 @@ class Detector(nn.Module):
         self.input_range = InputRange(input_range)
         side = spec.input_size
         self.backbone, shape = assembly.make_backbone(backbone, (3, side, side))
-        self.head, _ = stack(head, shape)
+        self.head, self._output = stack(head, shape)
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict."""
         return self.head(self.backbone(self.input_range(images)))
+
+    def check(self) -> None:
+        """ValueError unless the layers give what `spec` says, for an input that can be had."""
+        spec = self.spec
+        side = spec.input_size
+        if not isinstance(side, int) or not 0 < side <= _LARGEST_INPUT:
+            raise ValueError(f"input_size {side} is no number of pixels up to {_LARGEST_INPUT}")
+        if not all(isinstance(name, str) for name in spec.classes):
+            raise ValueError("classes holds what is no name")
+        given = math.prod(self._output)
+        if given != spec.grid * spec.grid * (len(spec.classes) + 5 * spec.boxes):
+            raise ValueError(
+                f"the layers give {given} values, which is not what {spec.grid} x {spec.grid} "
+                f"cells with {spec.boxes} boxes and {len(spec.classes)} classes take"
+            )
 
     def card(self) -> dict[str, Any]:
         """All that is needed to build the detector again, as plain values."""
@@ -121,6 +139,7 @@ def load_detector(path: Path) -> Detector:
         )
         backbone = assembly.from_json(card["backbone"])
         detector = Detector(spec, card["input_range"], backbone, rows.from_json(card["head"]))
+        detector.check()
     detector.input_range = InputRange(card["input_range"])
     weights.load_into(detector, tensors, path, assign=True)
     return detector.eval()

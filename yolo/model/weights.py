@@ -58,7 +58,8 @@ def reading_card(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    # a RuntimeError is torch's: sizes whose product overflows
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"the card (metadata) of {path} does not describe a network: "
             f"{type(error).__name__} {error}; the file is damaged or of a newer version"
@@ -105,7 +106,8 @@ def _card(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
             f"{path} is a safetensors file without the metadata key {KEY!r}: not made by this "
             "program; import original weights with `yolov1 import-darknet`"
         ) from None
-    except json.JSONDecodeError as error:
+    # ValueError: bad JSON or an endless number; RecursionError: endless nesting
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} has metadata that is not JSON: {error}") from None
     if not isinstance(card, dict):
         raise UserError(f"{path} has metadata that is no mapping")

@@ -1,0 +1,153 @@
+"""Release a model: judge it, push its bytes, write its card, tag the commit.
+
+The tag comes last: whatever goes wrong before it, no version exists that cannot be fetched. A push
+without a tag, or a card without one, is only work that the next try finds done.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from stages.card import render
+from stages.git import git
+from stages.models import Released, expect_artifact, released
+from stages.plan import message, read_plan
+from stages.remote import default_remote
+from yolo.errors import UserError
+from yolo.files import digest, replacing
+
+Bump = Literal["major", "minor", "patch"]
+CARDS = Path("cards")
+PUSHED = {
+    "detector": ("detect_train", "evaluate", "validate@detection"),
+    "backbone": ("extract_backbone",),
+}
+"""Artifact → the stages whose outs a release pushes: the weights, what they were scored with, and
+the clean data, so that `dvc repro --pull --allow-missing evaluate` runs on any machine."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a release did."""
+
+    tag: str
+    card: Path
+    verdict: str
+    """Why the gate let it pass."""
+
+
+def release(model: str, bump: str) -> Outcome:
+    """Release `model` (an artifact of `dvc.yaml`) as the next version after the newest.
+
+    Raises `UserError`, and no version comes into being, on a dirty tree, results that are not those
+    of the code, data and parameters, a missing remote, a failed push, weights that are released
+    already, and a detector that does not pass the gate (`promotion` in `params.yaml`).
+    """
+    if bump not in get_args(Bump):
+        raise UserError(f"--bump {bump} is none of {', '.join(get_args(Bump))}")
+    root = _root()
+    weights = Path(expect_artifact(model))
+    versions = released(root, model)
+    newest = versions[-1] if versions else None
+    version = next_version(newest.version if newest else None, bump)
+    tag = f"{model}@{version}"
+    _refuse_dirty(root)
+    git("var", "GIT_COMMITTER_IDENT", root=root)
+    _refuse_missing_remote()
+    _refuse_stale()
+    if not weights.is_file():
+        raise UserError(f"{weights} does not exist; `dvc pull {weights}` fetches it")
+    verdict = _judge(model, weights, newest, root)
+    _push(model)
+    card = CARDS / f"{tag.replace('@', '-')}.md"
+    text = render(model, version, weights, verdict)
+    with replacing(card) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    git("add", "--", str(card), root=root)
+    if git("status", "--porcelain", root=root):
+        git("commit", "--quiet", "--message", f"Release {model} {version}", root=root)
+    _tag(model, version, root)
+    return Outcome(tag, card, verdict)
+
+
+def next_version(newest: str | None, bump: str) -> str:
+    """The version after `newest` (`v1.2.0`), or after v0.0.0."""
+    from gto.versions import SemVer
+
+    return SemVer(newest or "v0.0.0").bump(**{f"bump_{bump}": True}).version
+
+
+def _root() -> Path:
+    """The project's root, which is the current folder."""
+    if not Path("dvc.yaml").is_file() or not Path(".dvc").is_dir():
+        raise UserError("this folder is no project; go to the folder that has dvc.yaml")
+    return Path.cwd()
+
+
+def _refuse_dirty(root: Path) -> None:
+    changed = git("status", "--porcelain", root=root).splitlines()
+    if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        raise UserError(
+            "a version must be a commit, and these files are not committed: "
+            f"{', '.join(line[3:] for line in changed[:5])}{more}"
+        )
+
+
+def _refuse_missing_remote() -> None:
+    if default_remote() is None:
+        raise UserError("there is no remote to push to; `make remote URL=...` sets one up")
+
+
+def _refuse_stale() -> None:
+    """What a clone has not pulled is not stale: `dvc.lock` still says what it was."""
+    reasons = [
+        f"{stage.name} ({change})"
+        for stage in read_plan().stages
+        for change in stage.changes
+        if not (change.kind in ("out", "data") and change.how == "missing")
+    ]
+    if reasons:
+        more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        raise UserError(
+            f"dvc.lock is out of date: {'; '.join(reasons[:3])}{more}. "
+            "`dvc repro`, commit, then release"
+        )
+
+
+def _judge(model: str, weights: Path, newest: Released | None, root: Path) -> str:
+    if newest and newest.weights_hash == digest(weights, "md5"):
+        raise UserError(f"{weights} is {newest.tag} already, byte for byte")
+    if model != "detector":
+        return "no gate: only detectors are compared"
+    from stages.promotion import decide
+    from yolo.versions import fetch
+
+    before = fetch(newest.tag, root) if newest else None
+    decision = decide(before, weights, name=newest.tag if newest else "released")
+    if not decision.promoted:
+        raise UserError(f"{model} is not released: {decision.reason}")
+    return decision.reason
+
+
+def _push(model: str) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            repo.push(list(PUSHED[model]))
+    except DvcException as error:
+        raise UserError(
+            f"{message(error)}. Nothing was released; docs/remotes.md says what each fault needs"
+        ) from None
+
+
+def _tag(model: str, version: str, root: Path) -> None:
+    from gto import api
+    from gto.exceptions import GTOException
+
+    try:
+        api.register(root, model, "HEAD", version=version, message=f"{model} {version}")
+    except GTOException as error:
+        raise UserError(f"the tag {model}@{version} cannot be set: {error}") from None

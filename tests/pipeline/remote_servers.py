@@ -1,0 +1,240 @@
+"""Storage servers on loopback for the tests of remotes, and a small project to push and pull."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+from project_copy import Project
+
+from yolo.files import digest
+
+SSHD = Path("/usr/sbin/sshd")
+BUCKET = "models"
+AWS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    # nobody's real settings take part
+    "AWS_CONFIG_FILE": "/nonexistent",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+}
+PIPELINE = """\
+stages:
+  train:
+    cmd: mkdir -p models data && cp source models/detector.safetensors && cp source data/a
+    deps: [source]
+    outs: [models/detector.safetensors, data]
+artifacts:
+  detector:
+    path: models/detector.safetensors
+"""
+WEIGHTS = "models/detector.safetensors"
+
+
+@dataclass
+class Storage:
+    """A remote that is up: its address, and its objects behind DVC's back."""
+
+    url: str
+    read: Callable[[str], bytes]
+    """Content of the object of this MD5; an exception when there is none."""
+    write: Callable[[str, bytes | None], None]
+    """Put other content there, or nothing."""
+    options: tuple[str, ...] = ()
+    """Of `yolov1 remote`."""
+    environment: dict[str, str] = field(default_factory=dict)
+    push_url: str | None = None
+    """Where to push when `url` can only be read."""
+
+
+def object_path(md5: str) -> str:
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def folder_storage(folder: Path, url: str | None = None, **rest: object) -> Storage:
+    def write(md5: str, content: bytes | None) -> None:
+        path = folder / object_path(md5)
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+            # as DVC leaves them, which for a local remote means: already verified
+            path.chmod(0o444)
+
+    def read(md5: str) -> bytes:
+        return (folder / object_path(md5)).read_bytes()
+
+    return Storage(url or str(folder), read, write, **rest)  # type: ignore[arg-type]
+
+
+@contextmanager
+def s3_storage() -> Iterator[Storage]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    # what an earlier server in this process held is still there
+    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
+    client.create_bucket(Bucket=BUCKET)
+
+    def read(md5: str) -> bytes:
+        return client.get_object(Bucket=BUCKET, Key=f"dvc/{object_path(md5)}")["Body"].read()
+
+    def write(md5: str, content: bytes | None) -> None:
+        key = f"dvc/{object_path(md5)}"
+        if content is None:
+            client.delete_object(Bucket=BUCKET, Key=key)
+        else:
+            client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    try:
+        yield Storage(f"s3://{BUCKET}/dvc", read, write, ("--endpoint", endpoint), AWS)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def ssh_storage(folder: Path) -> Iterator[Storage]:
+    """The distribution's server with a host key and an authorised key of its own."""
+    if not SSHD.is_file():
+        pytest.skip("openssh-server is not installed: /usr/sbin/sshd is missing")
+    folder.mkdir()
+    key = new_key(folder / "key")
+    host_key = new_key(folder / "host_key")
+    shutil.copyfile(key.with_suffix(".pub"), folder / "authorized_keys")
+    port = free_port()
+    config = folder / "sshd_config"
+    config.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nPidFile {folder}/pid\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nSubsystem sftp internal-sftp\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
+    try:
+        wait_for_port(port, server)
+        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)
+        url = f"ssh://{user.stdout.strip()}@127.0.0.1:{port}{folder / 'store'}"
+        yield folder_storage(folder / "store", url, options=("--key", str(key)))
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def http_storage(folder: Path) -> Iterator[Storage]:
+    """A folder that was pushed to as such, published read-only by a plain web server."""
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            del format, args
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/store"
+        yield folder_storage(folder / "store", url, push_url=str(folder / "store"))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def new_key(path: Path) -> Path:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Until the server listens; its end is an error."""
+    while server.poll() is None:
+        with socket.socket() as attempt:
+            attempt.settimeout(1)
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+    raise AssertionError(f"the server ended with {server.returncode}")
+
+
+class Relay:
+    """A TCP relay to a server; calls back when a client has sent `after` bytes through it."""
+
+    def __init__(self, port: int, after: int, then: Callable[[], None]) -> None:
+        self._target, self._after, self._then = port, after, then
+        self._sent = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            for source, sink, counted in ((client, server, True), (server, client, False)):
+                threading.Thread(
+                    target=self._forward, args=(source, sink, counted), daemon=True
+                ).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+                if counted:
+                    before, self._sent = self._sent, self._sent + len(data)
+                    if before < self._after <= self._sent:
+                        self._then()
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                end.close()
+
+
+def toy_project(root: Path, first: bytes, second: bytes) -> tuple[Project, str]:
+    """A project with two commits, tags detector@v1.0.0 and v1.1.0; and the second's MD5."""
+    root.mkdir()
+    project = Project(root)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.git("config", "user.name", "Test")
+    project.git("config", "user.email", "test@localhost")
+    project.run("dvc", "init", "--quiet")
+    (root / "dvc.yaml").write_text(PIPELINE)
+    for content, tag in ((first, "detector@v1.0.0"), (second, "detector@v1.1.0")):
+        (root / "source").write_bytes(content)
+        project.run("dvc", "repro", "--quiet")
+        project.commit()
+        project.git("tag", "--annotate", "--message", "x", tag)
+    return project, digest(root / WEIGHTS, "md5")

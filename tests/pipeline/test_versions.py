@@ -1,0 +1,154 @@
+"""Release a model, then use that very version from clones and elsewhere, by the real DVC."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from project_copy import Project
+
+from stages.models import table
+from yolo.files import digest
+
+WEIGHTS = "models/detector.safetensors"
+
+
+@pytest.fixture(scope="module")
+def published(
+    first_run: tuple[Project, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """A project with a folder as remote and detector@v0.1.0 released. Not to be changed."""
+    folder = tmp_path_factory.mktemp("published")
+    root = folder / "project"
+    shutil.copytree(first_run[0].root, root, symlinks=True)
+    project = Project(root)
+    project.git("config", "user.name", "Test")
+    project.git("config", "user.email", "test@localhost")
+    project.run("yolov1", "remote", str(folder / "store"))
+    project.commit()
+    said = project.run("yolov1", "release", "detector", "--bump", "minor")
+    assert "detector@v0.1.0: nothing has been released yet" in said
+    return project
+
+
+@pytest.fixture
+def clone(published: Project, tmp_path: Path) -> Project:
+    """A fresh clone: no data, no models, an empty cache."""
+    published.run("git", "clone", "--quiet", str(published.root), str(tmp_path / "clone"))
+    return Project(tmp_path / "clone")
+
+
+def test_a_release_is_a_tag_on_a_commit_with_a_card(published: Project) -> None:
+    assert published.git("cat-file", "-t", "detector@v0.1.0").strip() == "tag"
+    assert published.git("status", "--porcelain") == ""
+    head = published.git("rev-parse", "HEAD")
+    assert published.git("rev-parse", "detector@v0.1.0^{commit}") == head
+    card = published.git("show", "detector@v0.1.0:cards/detector-v0.1.0.md")
+    metrics = json.loads((published.root / "reports/evaluate/metrics.json").read_text())
+    bounds = metrics["interval_95"]["voc07_map"]
+    assert f"{100 * metrics['voc07_map']:.1f} % | {100 * bounds['low']:.1f} % to" in card
+    assert digest(published.root / WEIGHTS) in card
+    assert digest(published.root / WEIGHTS, "md5") in card
+    assert digest(published.root / "data/clean/detection/test.arrow") in card
+    assert "licence: made by this project (MIT)" in card
+    assert "circle, square" in card and "| `detect_train.seed` | `0` |" in card
+    assert "None" not in card and "undefined" not in card
+
+
+def test_models_lists_versions_with_score_data_and_date(published: Project) -> None:
+    (found,) = json.loads(published.run("yolov1", "models", "--json"))
+    metrics = json.loads((published.root / "reports/evaluate/metrics.json").read_text())
+    assert found["tag"] == "detector@v0.1.0" and found["score"] == metrics["voc07_map"]
+    assert found["data"] == "A few shapes, one or two a picture"
+    assert found["weights_hash"] == digest(published.root / WEIGHTS, "md5")
+    assert found["date"] == published.git("log", "-1", "--format=%cs").strip()
+    assert "detector@v0.1.0" in published.run("yolov1", "models")
+    assert "yolov1 release" in table([])
+
+
+def test_a_fresh_clone_pulls_and_predicts_without_data_or_training(
+    clone: Project, published: Project
+) -> None:
+    assert not (clone.root / "models").exists()
+    assert WEIGHTS in clone.run("yolov1", "pull", WEIGHTS)
+    assert digest(clone.root / WEIGHTS) == digest(published.root / WEIGHTS)
+    assert not (clone.root / "data").exists()
+    picture = next((published.root / "reports/evaluate/pictures").glob("*.jpg"))
+    said = clone.run("yolov1", "predict", "--weights", WEIGHTS, "--json", str(picture))
+    assert str(picture) in said
+
+
+@pytest.mark.slow
+def test_a_clone_runs_evaluate_alone(clone: Project, published: Project) -> None:
+    clone.change("evaluate.nms_iou", 0.3)
+    done = clone.repro("--pull", "--allow-missing", "evaluate")
+    assert {stage for stage, how in done.items() if how == "ran"} == {"evaluate"}
+    assert not (clone.root / "data/raw").exists()
+    assert (clone.root / "reports/evaluate/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_every_way_to_fetch_brings_exactly_the_version_asked_for(
+    published: Project, tmp_path: Path
+) -> None:
+    first = (published.root / WEIGHTS).read_bytes()
+    root = tmp_path / "project"
+    shutil.copytree(published.root, root, symlinks=True)
+    project = Project(root)
+    project.change("detect_train.seed", 1)
+    project.repro()
+    project.commit()
+    second = (root / WEIGHTS).read_bytes()
+    assert second != first
+    said = project.run("yolov1", "release", "detector", "--bump", "patch")
+    assert "detector@v0.1.1: voc07_map" in said and "of detector@v0.1.0" in said
+    tags = [found["tag"] for found in json.loads(project.run("yolov1", "models", "--json"))]
+    assert tags == ["detector@v0.1.0", "detector@v0.1.1"]
+    refused = project.run("yolov1", "release", "detector", "--bump", "patch", ok=False)
+    assert "is detector@v0.1.1 already, byte for byte" in refused
+
+    elsewhere = Project(tmp_path / "elsewhere")
+    elsewhere.root.mkdir()
+    url = str(root)
+    for version, content in (("v0.1.0", first), ("v0.1.1", second)):
+        tag = f"detector@{version}"
+        artifact = ("dvc", "artifacts", "get", url, "detector", "--rev", version, "--out")
+        elsewhere.run(*artifact, f"a-{version}")
+        elsewhere.run("dvc", "get", url, WEIGHTS, "--rev", tag, "--out", f"b-{version}")
+        elsewhere.run(
+            "yolov1", "fetch", tag, "--repo", url, "--out", f"c-{version}",
+            XDG_CACHE_HOME=str(tmp_path / "cache"),
+        )  # fmt: skip
+        for way in "abc":
+            assert (elsewhere.root / f"{way}-{version}").read_bytes() == content, (way, version)
+        project.git("checkout", "--quiet", tag)
+        project.run("dvc", "pull", WEIGHTS)
+        assert (root / WEIGHTS).read_bytes() == content
+
+
+def test_a_release_is_refused_with_its_reason(published: Project, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(published.root, root, symlinks=True)
+    project = Project(root)
+
+    def refusal(model: str = "detector", bump: str = "minor") -> str:
+        return project.run("yolov1", "release", model, "--bump", bump, ok=False)
+
+    assert "is none of major, minor, patch" in refusal(bump="huge")
+    assert "no model is named 'classifier'; dvc.yaml declares: backbone, detector" in refusal(
+        "classifier"
+    )
+    (root / "note.txt").write_text("x")
+    assert "not committed: note.txt" in refusal()
+    (root / "note.txt").unlink()
+
+    project.change("evaluate.nms_iou", 0.4)
+    project.commit()
+    said = refusal()
+    assert "dvc.lock is out of date: evaluate (parameter evaluate.nms_iou: 0.5 → 0.4)" in said
+    project.git("reset", "--quiet", "--hard", "HEAD~1")
+
+    project.run("dvc", "remote", "remove", "storage")
+    project.commit()
+    assert "there is no remote to push to; `make remote URL=...`" in refusal()
+    assert project.git("tag", "--list").split() == ["detector@v0.1.0"]

@@ -1,0 +1,85 @@
+"""Released models by name and version, from a project wherever it is; the file that imports DVC.
+
+A version is a Git tag such as `detector@v1.2.0`; the tagged commit says which bytes it means and in
+which remote they are.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from yolo.errors import UserError
+from yolo.files import digest, replacing
+
+_MODEL = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(@(?P<version>v\d+\.\d+\.\d+))?")
+
+
+class Model(NamedTuple):
+    """A released model; without a version the newest."""
+
+    name: str
+    version: str | None
+
+
+def parse(text: str) -> Model:
+    """`detector@v1.2.0` or `detector`; UserError for anything else."""
+    match = _MODEL.fullmatch(text)
+    if match is None:
+        raise UserError(f"{text!r} names no version of a model; write for example detector@v1.2.0")
+    return Model(match["name"], match["version"])
+
+
+def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None) -> Path:
+    """The weights file of a released model; fetched once, checked by its hash each time.
+
+    `dvc get` installs what the remote holds, corrupt or not; this does not.
+
+    Args:
+        model: `detector@v1.2.0`, or `detector` for the newest version.
+        repo: The project: a folder or the address of a Git repository; None: the project around
+            the current folder.
+        folder: Where fetched files are kept; None: `yolov1` in the user's cache.
+
+    Raises:
+        UserError: There is no such project or version, its remote does not answer or refuses, or
+            what it holds is missing or corrupt. Nothing is left behind then.
+    """
+    name, version = parse(model)
+    address = str(Path.cwd() if repo is None else repo)
+    kept = folder or _cache()
+    try:
+        return _fetch(name, version, address, kept)
+    except UserError:
+        raise
+    except Exception as error:  # DVC's backends raise whatever their libraries do
+        reason = str(error).strip() or type(error).__name__
+        raise UserError(
+            f"{model} cannot be fetched from {address}: {reason}; `yolov1 models` lists the "
+            "versions of a project, docs/remotes.md says what its remote may need"
+        ) from None
+
+
+def _fetch(name: str, version: str | None, address: str, folder: Path) -> Path:
+    from dvc.api import DVCFileSystem, artifacts_show
+
+    found = artifacts_show(name, version=version, repo=address)
+    files = DVCFileSystem(address, rev=found["rev"])
+    source = Path(found["path"]).as_posix()
+    expected = files.info(source)["dvc_info"]["md5"]
+    path = folder / f"{name}-{expected}{Path(source).suffix}"
+    if path.is_file() and digest(path, "md5") == expected:
+        return path
+    with replacing(path) as temporary:
+        files.get_file(source, str(temporary))
+        held = digest(temporary, "md5")
+        if held != expected:
+            raise UserError(
+                f"{source} of {name} in the remote of {address} is corrupt: its MD5 is {held} "
+                f"instead of {expected}; docs/remotes.md says how to repair it"
+            )
+    return path
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yolov1"
