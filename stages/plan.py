@@ -117,7 +117,7 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
             return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
     except LockError as error:
         explained = explain(Path(Repo.find_root()))
-        raise UserError("\n".join(filter(None, [_message(error), explained]))) from None
+        raise UserError("\n".join(filter(None, [message(error), explained]))) from None
     except DvcException as error:
         raise UserError(message(error)) from None
 
