@@ -76,6 +76,12 @@ lint: $(READY) ## check style, types, and the code deps in dvc.yaml
 deps: $(READY) ## rewrite the code deps in dvc.yaml from what the stages import
 	$(BIN)/python -m stages.deps
 
+audit: $(READY) ## look the lock up in the database of known vulnerabilities (needs the network)
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict \
+		--progress-spinner off || { status=$$?; \
+		echo "audit: vulnerabilities are listed above; without such a list the database" \
+		"was not reached and nothing was checked" >&2; exit $$status; }
+
 lock: | $(UV) ## resolve pyproject.toml anew into the two hash-pinned locks
 	$(UV) $(COMPILE) --extra dev -o requirements.lock
 	$(UV) $(COMPILE) --extra dev --extra bench -c requirements.lock -o benchmarks/requirements.lock

@@ -48,13 +48,21 @@ def _refuse_incomplete(repo: "Repo", outs: Sequence[Any]) -> None:
     lacking = [out for out in outs if out.changed_cache()]
     if not lacking:
         return
-    named = ", ".join(f"{out} (object {out.hash_info.value})" for out in lacking)
+    named = ", ".join(f"{out} (objects {', '.join(_absent(out))})" for out in lacking)
     name = repo.config["core"].get("remote")
     raise UserError(
         f"the remote {name} has no whole copy of {named}: missing or corrupt. Nothing was "
-        "changed. Remove what is there under that name, then `dvc push` on a machine that has it; "
+        "changed. Remove these objects there, then `dvc push` on a machine that has them; "
         "docs/remotes.md shows how"
     )
+
+
+def _absent(out: Any) -> list[str]:
+    """Objects that did not arrive; of a folder its list, too, without which DVC pushes no file."""
+    own = out.hash_info.value
+    if not out.hash_info.isdir or (tree := out.get_obj()) is None:
+        return [own]
+    return [own, *(info.value for _, _, info in tree if not out.cache.exists(info.value))]
 
 
 def _refuse_full_disk(repo: "Repo", outs: Sequence[Any]) -> None:

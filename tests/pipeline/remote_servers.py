@@ -33,7 +33,7 @@ AWS = {
 PIPELINE = """\
 stages:
   train:
-    cmd: mkdir -p models data && cp source models/detector.safetensors && cp source data/a
+    cmd: mkdir -p models data && cp source models/detector.safetensors && cat source source > data/a
     deps: [source]
     outs: [models/detector.safetensors, data]
 artifacts:

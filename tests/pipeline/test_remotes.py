@@ -1,7 +1,9 @@
 """Push and pull through real remotes, and what each fault does: the real DVC, real servers."""
 
+import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -102,7 +104,7 @@ def test_faults_are_named_and_leave_the_workspace_as_it_was(
     for content in (None, DAMAGED, SECOND[:1000]):
         storage.write(md5, content)
         said = clone.run("yolov1", "pull", WEIGHTS, ok=False, **storage.environment)
-        assert f"no whole copy of {WEIGHTS} (object {md5}): missing or corrupt" in said
+        assert f"no whole copy of {WEIGHTS} (objects {md5}): missing or corrupt" in said
         assert "Nothing was changed" in said and "Traceback" not in said
         assert (clone.root / WEIGHTS).read_bytes() == FIRST
     # the repair that the message and docs/remotes.md name
@@ -111,6 +113,24 @@ def test_faults_are_named_and_leave_the_workspace_as_it_was(
     project.run("dvc", "push", **storage.environment)
     assert WEIGHTS in clone.run("yolov1", "pull", WEIGHTS, **storage.environment)
     assert (clone.root / WEIGHTS).read_bytes() == SECOND
+
+
+def test_a_folder_with_a_corrupt_file_is_repaired_as_the_message_says(
+    toy: tuple[Project, str], tmp_path: Path
+) -> None:
+    project = copy(toy, tmp_path / "project")
+    storage = folder_storage(tmp_path / "store")
+    pushed(project, storage)
+    inner = hashlib.md5(SECOND + SECOND).hexdigest()
+    storage.write(inner, DAMAGED)
+    clone = puller(project, tmp_path / "clone", storage)
+    said = clone.run("yolov1", "pull", ok=False)
+    assert inner in said and (clone.root / WEIGHTS).read_bytes() == FIRST
+    for md5 in re.findall(r"[0-9a-f]{32}(?:\.dir)?", said.partition("(objects")[2]):
+        storage.write(md5, None)
+    project.run("dvc", "push")
+    clone.run("yolov1", "pull")
+    assert (clone.root / "data/a").read_bytes() == SECOND + SECOND
 
 
 def test_a_corrupt_release_is_not_handed_out(toy: tuple[Project, str], tmp_path: Path) -> None:
