@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,15 @@ def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8.
-        crop: what becomes the output, its shape not kept.
+        crop: what becomes the output, its shape not kept; some of the image lies in it.
         size: side of the output in pixels, from 2 up.
         flip: mirror left and right.
 
     Returns:
         (size, size, 3) uint8.
     """
+    if all(float(number).is_integer() for number in vars(crop).values()):
+        return _warp_whole_pixels(image, crop, size, flip)
     step_across, step_down = (crop.width - 1) / (size - 1), (crop.height - 1) / (size - 1)
     left = crop.left
     if flip:
@@ -145,6 +148,22 @@ def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def _warp_whole_pixels(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
+    """`warp` of a crop in whole pixels: rows, then columns, a third of the time of an affine."""
+    height, width = image.shape[:2]
+    left, top = int(crop.left), int(crop.top)
+    right, bottom = left + int(crop.width), top + int(crop.height)
+    cut = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    outside = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+    cut = cv2.copyMakeBorder(cut, *outside, cv2.BORDER_REPLICATE)
+    if flip:
+        cut = cv2.flip(cut, 1)
+    # A batch of one whose strides say channels last: else the slow way is taken.
+    batch = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)
+    resized = functional.interpolate(batch, (size, size), mode="bilinear", align_corners=True)
+    return resized.permute(0, 2, 3, 1)[0].numpy()
 
 
 def recolour(images: Tensor, colour: Tensor) -> Tensor:
@@ -165,8 +184,8 @@ def recolour(images: Tensor, colour: Tensor) -> Tensor:
         return distort(images.permute(0, 3, 1, 2).float() / 255, *colour.unbind(1))
     result = np.empty(images.shape, np.float32)
     hsv = np.empty(images.shape[1:], np.float32)
-    for image, pixels, change in zip(images.numpy(), result, colour.tolist(), strict=True):
-        np.divide(image, np.float32(255), out=pixels)
+    for image, pixels, change in zip(images, result, colour.tolist(), strict=True):
+        torch.from_numpy(pixels).copy_(image).div_(255)
         if change == [0.0, 1.0, 1.0]:
             continue
         hue, saturation, exposure = change
