@@ -135,32 +135,29 @@ def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
         (size, size, 3) uint8.
     """
     if all(float(number).is_integer() for number in vars(crop).values()):
-        return _warp_whole_pixels(image, crop, size, flip)
-    step_across, step_down = (crop.width - 1) / (size - 1), (crop.height - 1) / (size - 1)
-    left = crop.left
-    if flip:
-        left, step_across = left + crop.width - 1, -step_across
-    source_of_output = np.array([[step_across, 0, left], [0, step_down, crop.top]])
-    return cv2.warpAffine(
-        image,
-        source_of_output,
-        (size, size),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+        warped = _resize_whole_pixels(image, crop, size)
+    else:
+        step_across, step_down = (crop.width - 1) / (size - 1), (crop.height - 1) / (size - 1)
+        source_of_output = np.array([[step_across, 0, crop.left], [0, step_down, crop.top]])
+        warped = cv2.warpAffine(
+            image,
+            source_of_output,
+            (size, size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return cv2.flip(warped, 1) if flip else warped
 
 
-def _warp_whole_pixels(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
-    """`warp` of a crop in whole pixels: rows, then columns, a third of the time of an affine."""
+def _resize_whole_pixels(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """Resize a crop in whole pixels: columns, then rows, in a third of the time of an affine."""
     height, width = image.shape[:2]
     left, top = int(crop.left), int(crop.top)
     right, bottom = left + int(crop.width), top + int(crop.height)
     cut = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     outside = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
     cut = cv2.copyMakeBorder(cut, *outside, cv2.BORDER_REPLICATE)
-    if flip:
-        cut = cv2.flip(cut, 1)
-    # A batch of one whose strides say channels last: else the slow way is taken.
+    # A batch of one whose strides say channels last: any other takes the slow way.
     batch = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)
     resized = functional.interpolate(batch, (size, size), mode="bilinear", align_corners=True)
     return resized.permute(0, 2, 3, 1)[0].numpy()
