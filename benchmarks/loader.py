@@ -8,7 +8,7 @@ and ImageFolder layouts); without it, pictures of 500 x 375 are made. Three kind
 - decode: encoded bytes to 8-bit RGB pixels;
 - resize: the same, and bilinear to the input size;
 - sample: a float batch (N, 3, S, S) ready for the network. Detection (448): a crop whose sides move
-  by up to a fifth, in or out, resize, flip, hue 0.1, saturation and exposure 1.5, boxes moved along.
+  by up to a fifth, in or out, resize, flip, hue 0.1, saturation, exposure 1.5, boxes moved along.
   Classification (224): a random square crop, flip, the same colours. torchvision has no crop that
   reaches out of the picture; there it is `RandomResizedCrop`, which leaves out the border's work.
 
@@ -19,7 +19,6 @@ the machine changes less. `memory copy` of decoded pixels is the limit of any lo
 """
 
 import argparse
-import io
 import os
 import platform
 import resource
@@ -367,7 +366,8 @@ def made_up(count: int, *, boxes: bool) -> tuple[list[bytes], list[np.ndarray] |
     rng, encoded = np.random.default_rng(0), []
     for _ in range(count):
         layers = [rng.normal(0, 20, (375 // n + 1, 500 // n + 1, 3)) for n in (1, 8, 64)]
-        image = sum(cv2.resize(layer, (500, 375)) * n for layer, n in zip(layers, (0.4, 1, 2)))
+        scaled = [cv2.resize(layer, (500, 375)) for layer in layers]
+        image = 0.4 * scaled[0] + scaled[1] + 2 * scaled[2]
         encoded.append(images.encode_jpeg(np.clip(image + 128, 0, 255).astype(np.uint8), 90))
     box = np.float32([[50, 60, 200, 300], [220, 30, 480, 250]])
     return encoded, [box] * count if boxes else None
@@ -396,7 +396,7 @@ def compare(title: str, contenders: dict[str, Work], rounds: int) -> None:
                 processor[name].append((processor_seconds() - used) / done * 1000)
     base = statistics.median(rates[BASELINE]), min(processor[BASELINE])
     print(f"\n### {title}\n")
-    print(f"| | images/s | × {BASELINE} | CPU ms per image | × {BASELINE} |")
+    print(f"| | images/s | against {BASELINE} | CPU ms per image | against {BASELINE} |")
     print("|---|---:|---:|---:|---:|")
     for name, own in rates.items():
         rate, spent = statistics.median(own), min(processor[name])

@@ -1,10 +1,17 @@
-"""Which image comes when."""
+"""Which image comes when, and that nothing but seed, epoch and sample decides what it becomes."""
 
 from itertools import chain
 
+import numpy as np
 import pytest
 
+from yolo.data import augment
+from yolo.data.detection import TrainingSamples, collate
+from yolo.data.images import encode_jpeg
 from yolo.data.loader import Shares, Stream, load
+from yolo.data.store import DETECTION_SCHEMA, Split, Writer
+from yolo.errors import UserError
+from yolo.params.detect_train import DetectorAugmentation
 
 
 def micro_batches(**changes):
@@ -61,3 +68,69 @@ class Named:
 def test_workers_change_nothing(workers):
     shares = Shares(Stream(10, 3), 1, 4, 4, 2)
     assert list(load(Named(), shares, list, workers)) == list(shares)
+
+
+def pictures_with_boxes(path, damaged=()):
+    """A split of nine pictures of different sizes, most with two boxes."""
+    rng = np.random.default_rng(0)
+    with Writer(path, DETECTION_SCHEMA) as writer:
+        for number in range(9):
+            height, width = rng.integers(60, 120, 2)
+            count = 2 * (number % 4 > 0)
+            image = encode_jpeg(rng.integers(0, 256, (height, width, 3), np.uint8))
+            writer.append(
+                {
+                    "name": f"picture {number}",
+                    "image": image[: len(image) // 2] if number in damaged else image,
+                    "width": width,
+                    "height": height,
+                    "boxes": [[5, 5, 40, 50], [20, 10, 55, 45]][:count],
+                    "labels": [number % 3, 1][:count],
+                    "difficult": [False, number == 5][:count],
+                    "truncated": [False] * count,
+                }
+            )
+    return Split(path)
+
+
+def batches_of_bytes(split, workers, first=1, seed=3):
+    """What the batches of the updates `first` to 6 hold, byte for byte, after their colours."""
+    augmentation = DetectorAugmentation(
+        jitter=0.2, flip=True, hue=0.1, saturation=1.5, exposure=1.5
+    )
+    samples = TrainingSamples(split, 48, augmentation, seed)
+    shares = Shares(Stream(len(split), seed), first, 6, 4, 2)
+    return [
+        (
+            batch.names,
+            augment.recolour(batch.images, batch.colour).numpy().tobytes(),
+            batch.boxes.numpy().tobytes(),
+        )
+        for batch in load(samples, shares, collate, workers)
+    ]
+
+
+def test_batches_are_the_same_bytes_with_any_number_of_workers(tmp_path):
+    split = pictures_with_boxes(tmp_path / "train.arrow")
+    alone = batches_of_bytes(split, workers=0)
+    assert len(alone) == 12
+    # the stream passes the nine pictures more than twice, and draws anew each time
+    again = [pixels for names, pixels, _ in alone if "picture 3" in names]
+    assert len(again) > 1 and len(set(again)) == len(again)
+    for workers in (1, 4):
+        assert batches_of_bytes(split, workers) == alone
+    assert batches_of_bytes(split, 0, seed=4) != alone
+
+
+def test_batches_are_the_same_bytes_after_a_restart(tmp_path):
+    split = pictures_with_boxes(tmp_path / "train.arrow")
+    alone = batches_of_bytes(split, workers=0)
+    for first, workers in ((2, 0), (4, 1), (6, 0)):
+        assert batches_of_bytes(split, workers, first) == alone[2 * (first - 1) :]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_bytes_that_went_bad_after_validation_are_an_error_with_the_records_name(tmp_path, workers):
+    split = pictures_with_boxes(tmp_path / "train.arrow", damaged=[7])
+    with pytest.raises(UserError, match="picture 7 cannot be decoded"):
+        batches_of_bytes(split, workers)
