@@ -1,10 +1,12 @@
 """`yolov1 profile`: where the time of a training step goes."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
@@ -26,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The demo's parameters on twelve large pictures, with a network that takes next to nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLO_THREADS", "1")
@@ -59,7 +61,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             with Writer(split_path(folder, split), schema) as writer:
                 for number in range(12):
                     writer.append({"name": str(number), **common, **rest})
-    return tmp_path
+    yield tmp_path
+    # The training loop sets it for the whole process; hypothesis, in other tests, refuses it.
+    torch.set_flush_denormal(False)
 
 
 def call(*arguments: str) -> Result:
