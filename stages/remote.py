@@ -42,13 +42,12 @@ def describe(url: str, endpoint: str | None = None, key: Path | None = None) -> 
         UserError: The address is of another kind or incomplete, or an option does not belong to it.
     """
     parts = urlsplit(url)
-    shown = _without_password(parts)
     if endpoint and parts.scheme != "s3":
         raise UserError(
             f"an endpoint belongs to an s3:// address; {_without_password(parts)} is none"
         )
     if key and parts.scheme != "ssh":
-        raise UserError(f"a key belongs to an ssh:// address; {shown} is none")
+        raise UserError(f"a key belongs to an ssh:// address; {_without_password(parts)} is none")
     match parts.scheme:
         case "":
             if not url.strip():
@@ -79,7 +78,13 @@ def set_up(remote: Remote, name: str = NAME) -> None:
 
     try:
         config = Config(Repo.find_dvc_dir())
-        for level, options in (("repo", remote.shared), ("local", remote.private)):
+        steps: list[tuple[str, Options]] = [
+            # first, or DVC finds what is left of another kind of remote not allowed
+            ("local", {}),
+            ("repo", remote.shared),
+            ("local", remote.private),
+        ]
+        for level, options in steps:
             document: Any
             with config.edit(level) as document:
                 document["remote"].pop(name, None)

@@ -4,8 +4,8 @@ import re
 from os import PathLike, fspath
 from pathlib import Path
 
-from yolo.errors import UserError
 from yolo.inference.model import Model, load_model
+from yolo.versions import fetch
 
 _VERSIONED = re.compile(r"(?P<name>[A-Za-z][\w-]*)@(?P<version>\S+)")
 
@@ -28,5 +28,5 @@ def find(source: str | PathLike[str], repo: str | PathLike[str] | None = None) -
     """The weights file on this machine that `source` names, as for `load`."""
     path = Path(source)
     if not path.exists() and _VERSIONED.fullmatch(fspath(source)):
-        raise UserError(f"{source}: versions cannot be looked up yet; give a weights file")
+        return fetch(fspath(source), None if repo is None else fspath(repo))
     return path
