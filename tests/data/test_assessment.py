@@ -366,6 +366,12 @@ def test_objects_that_are_no_targets_take_no_cell() -> None:
     assert "cell_collision" not in [rule for _, _, rule, _, _ in findings(found)]
 
 
+def test_two_files_that_are_broken_alike_are_no_leak() -> None:
+    found = judge(damaged({JPG: b"", "JPEGImages/6.jpg": b""}))
+    assert failed(found) == []
+    assert [rule for _, _, rule, _, _ in findings(found)] == ["unreadable_image"] * 2
+
+
 def test_any_rule_can_be_made_to_refuse_the_set() -> None:
     found = judge(damaged({JPG: b"404"}), policies={"unreadable_image": "fail"})
     assert failed(found) == ["unreadable_image"]

@@ -3,6 +3,8 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 from small_sets import annotation, picture, voc_set, write_tar
@@ -101,6 +103,47 @@ def test_a_classification_set_is_admitted(project: Path, monkeypatch: pytest.Mon
     ]
     reports = project / "reports/validate/classification"
     assert (reports / "rejected.csv").read_text() == "file,object,rule,value,action\n"
+
+
+def parquet(path: Path, split: str, first_seed: int, rows: int) -> None:
+    """A shard as Hugging Face publishes them; the last picture is broken off."""
+    pictures = [picture(first_seed + row) for row in range(rows)]
+    pictures[-1] = pictures[-1][:200]
+    table = pa.table(
+        {
+            "image": [{"bytes": data, "path": None} for data in pictures],
+            "label": [row % 2 for row in range(rows)],
+        }
+    )
+    names = {
+        "info": {"features": {"label": {"names": ["tench", "goldfish"], "_type": "ClassLabel"}}}
+    }
+    table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+    path.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path / f"{split}-00000-of-00001.parquet")
+
+
+def test_parquet_files_are_admitted_like_folders(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = project / "data/raw/classification"
+    parquet(raw, "train", 0, 40)
+    parquet(raw, "validation", 100, 30)
+    set_parameters(project, data__classification__splits__val=["validation"])
+    run("classification", monkeypatch)
+    clean = CleanSet(project / "data/clean/classification")
+    assert clean.classes == ("goldfish", "tench")
+    train = clean.split("train")
+    assert [len(train), len(clean.split("val"))] == [39, 29]
+    # records go by name, and so by class
+    assert (train.name(0), train.label(0)) == ("train/goldfish/00000-of-00001-000001.jpg", 0)
+    assert bytes(train.image(0)) == picture(1)
+    with (project / "reports/validate/classification/rejected.csv").open() as file:
+        rows = list(csv.reader(file))[1:]
+    assert [(row[0], row[2], row[4]) for row in rows] == [
+        ("train/goldfish/00000-of-00001-000039.jpg", "unreadable_image", "drop_image"),
+        ("validation/goldfish/00000-of-00001-000029.jpg", "unreadable_image", "drop_image"),
+    ]
 
 
 def test_a_refused_set_leaves_reports_but_no_clean_data(

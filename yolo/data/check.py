@@ -19,7 +19,7 @@ Severity = Literal["error", "warning", "info"]
 
 # What presets/base.yaml says; a test holds them together.
 MAX_REJECTED = 0.05
-NEAR_DUPLICATE_BITS = 6
+NEAR_DUPLICATE_BITS = 4
 GRID = 7
 CLASSIFICATION_POLICIES = {
     "unreadable_image": "drop_image",

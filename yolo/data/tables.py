@@ -176,8 +176,9 @@ def _copies(
     places: dict[str, list[tuple[str, str]]] = {}
     for split, names in lists.items():
         for name in names:
-            content = facts[name].picture.content
-            if content is not None:
+            content, readable = facts[name].picture.content, facts[name].picture.readable
+            # What is left out for being broken, such as two empty files, is no leak.
+            if content is not None and readable == OK:
                 places.setdefault(content, []).append((split, name))
     return {
         content: found
