@@ -1,20 +1,31 @@
-"""Stage `pretrain`: the backbone as a classifier on the clean classification set."""
+"""Stage `pretrain`: the backbone as a classifier on the clean classification set.
 
+Where the parameters name published weights, they are loaded and checked instead of trained.
+"""
+
+import math
 from pathlib import Path
 
+import torch
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from stages.training import hashes, trained
+from stages.training import REPORTS, hashes, trained, write_reports
+from yolo.data.classification import ValidationSamples
 from yolo.data.store import CleanSet
+from yolo.errors import UserError
+from yolo.files import digest
 from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
 from yolo.model.layers import set_batch_norm_images
+from yolo.model.pretrained import load_pretrained
 from yolo.params.document import View
 from yolo.params.model import Network, Width
-from yolo.params.pretrain import Pretrain
-from yolo.training.classification import Classification
+from yolo.params.pretrain import Pretrain, PublishedWeights
+from yolo.training.classification import Classification, accuracy
+from yolo.training.loop import Result
 
 CLEAN = Path("data/clean/classification")
+CLASSIFIER = Path("models/classifier.safetensors")
 
 
 class Inputs(View):
@@ -26,10 +37,17 @@ class Inputs(View):
 
 
 def main() -> None:
-    """Train; keep the weights of the best top-1; write them and the curves."""
+    """Write a classifier and its curves: trained, its best top-1 kept, or of published weights."""
     inputs = read_inputs(Inputs)
-    params = inputs.pretrain
     clean = CleanSet(CLEAN)
+    if inputs.pretrain.weights.source is None:
+        _train(inputs, clean)
+    else:
+        _adopt(inputs, clean)
+
+
+def _train(inputs: Inputs, clean: CleanSet) -> None:
+    params = inputs.pretrain
     spec = ClassifierSpec(inputs.network, inputs.width, params.input_size, clean.classes)
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
@@ -44,11 +62,57 @@ def main() -> None:
     ) as result:
         classifier.load_state_dict(result.weights)
         save_classifier(
-            Path("models/classifier.safetensors"),
+            CLASSIFIER,
             classifier,
             parameters=inputs.model_dump(mode="json"),
             data=hashes(CLEAN),
         )
+
+
+def _adopt(inputs: Inputs, clean: CleanSet) -> None:
+    """Load published weights; measure them where they know the set's classes by name."""
+    params = inputs.pretrain
+    classifier = load_pretrained(inputs.network, _weights_file(params.weights))
+    places = {name.lower(): number for number, name in enumerate(classifier.spec.classes)}
+    names = [name.lower().replace("_", " ") for name in clean.classes]
+    unknown = [name for name in names if name not in places]
+    if unknown:
+        print(
+            f"top-1 and top-5 are not measured: {len(unknown)} of {len(names)} classes of {CLEAN} "
+            f"are none of the weights', {unknown[0]!r} for one"
+        )
+        found = {"top1": math.nan, "top5": math.nan}
+    else:
+        samples = ValidationSamples(clean.split("val"), params.input_size)
+        with torch.inference_mode():
+            found = accuracy(classifier.eval(), samples, [places[name] for name in names])
+    save_classifier(
+        CLASSIFIER,
+        classifier,
+        parameters=inputs.model_dump(mode="json"),
+        data={} if unknown else hashes(CLEAN),
+    )
+    write_reports(REPORTS / "pretrain", Result({}, 0, [{"batch": 0, **found}]), "top1")
+
+
+def _weights_file(wanted: PublishedWeights) -> Path | None:
+    """The file of the weights, its sum checked; None: torchvision's own."""
+    if wanted.source in (None, "torchvision"):
+        return None
+    path = Path(wanted.source)
+    if not path.is_file():
+        raise UserError(
+            f"params.yaml: pretrain.weights.source is {wanted.source!r}; it must be empty, "
+            "'torchvision' or the path of a file, and there is no such file"
+        )
+    found = digest(path)
+    if found != wanted.sha256:
+        said = "is empty" if wanted.sha256 is None else f"is {wanted.sha256}"
+        raise UserError(
+            f"params.yaml: pretrain.weights.sha256 {said}; {path} has {found}. If that is the file "
+            "you mean, write its sum there, so that DVC notices when it changes"
+        )
+    return path
 
 
 if __name__ == "__main__":

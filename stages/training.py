@@ -18,7 +18,7 @@ from yolo.training.loop import Result, Task, Training
 from yolo.training.tracking import Tracker
 
 _RUNS = Path("runs")
-_REPORTS = Path("reports")
+REPORTS = Path("reports")
 _EXIT = "exit.json"
 
 
@@ -55,7 +55,7 @@ def trained(
         )
         result = training.run(keep)
         yield result
-        _write_reports(_REPORTS / stage, result, task.metric)
+        write_reports(REPORTS / stage, result, task.metric)
         folder.finish()
         write_json(ending, {"status": 0, "process": os.getpid()})
     except Stopped as stopped:
@@ -73,7 +73,7 @@ def hashes(*paths: Path) -> dict[str, str]:
     return {file.as_posix(): digest(file) for file in files}
 
 
-def _write_reports(folder: Path, result: Result, metric: str) -> None:
+def write_reports(folder: Path, result: Result, metric: str) -> None:
     """The learning curves for `dvc plots` and the numbers of the kept weights for `dvc metrics`."""
     kept = next(row for row in result.curves if row["batch"] == result.batch)
     write_json(folder / "metrics.json", _without_undefined(kept) | {"chosen_by": metric})

@@ -27,9 +27,20 @@ class ClassifierAugmentation(Block):
         return self
 
 
+class PublishedWeights(Block):
+    """Ready weights in place of training, for networks that torchvision has."""
+
+    source: Annotated[str, Field(min_length=1)] | None
+    """null: train; torchvision: its ImageNet weights, from its hub; else the path of a file with
+    the model's state dictionary (.pth or .safetensors)."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    """Of the file at a path, which DVC does not watch; torchvision's carry theirs in the name."""
+
+
 class Pretrain(Block):
     """Pre-training."""
 
+    weights: PublishedWeights
     seed: Seed
     input_size: Annotated[int, Field(ge=32)]
     """Side of the square crop in pixels; half the detector's in the paper."""

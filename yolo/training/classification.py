@@ -1,7 +1,8 @@
 """Pre-training: the backbone under a classification layer (paper section 2.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,18 +44,31 @@ class Classification:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Shares of validation pictures whose class is the first guess, or among the first five."""
-        device = next(model.parameters()).device
-        count = len(self._validation)
-        places = [
-            [(0, index) for index in range(start, min(start + _VALIDATION_BATCH, count))]
-            for start in range(0, count, _VALIDATION_BATCH)
-        ]
-        top1 = top5 = 0
-        for loaded in load(self._validation, places, collate, workers=0):
-            batch = loaded.to(device)
-            logits = model(augment.recolour(batch.images, batch.colour))
-            ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
-            hits = ranked == batch.labels[:, None]
-            top1 += int(hits[:, 0].sum())
-            top5 += int(hits.any(dim=1).sum())
-        return {"top1": top1 / count, "top5": top5 / count}
+        return accuracy(model, self._validation)
+
+
+def accuracy(
+    model: nn.Module, samples: ValidationSamples, numbers: Sequence[int] | None = None
+) -> dict[str, float]:
+    """Shares of pictures whose class is the first guess (top1), or among the first five (top5).
+
+    `numbers` says which of the model's outputs each class of the samples is; None: that of the same
+    number.
+    """
+    device = next(model.parameters()).device
+    output = None if numbers is None else torch.tensor(numbers)
+    count = len(samples)
+    places = [
+        [(0, index) for index in range(start, min(start + _VALIDATION_BATCH, count))]
+        for start in range(0, count, _VALIDATION_BATCH)
+    ]
+    top1 = top5 = 0
+    for loaded in load(samples, places, collate, workers=0):
+        labels = loaded.labels if output is None else output[loaded.labels]
+        batch = loaded.to(device)
+        logits = model(augment.recolour(batch.images, batch.colour))
+        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        hits = ranked == labels.to(device)[:, None]
+        top1 += int(hits[:, 0].sum())
+        top5 += int(hits.any(dim=1).sum())
+    return {"top1": top1 / count, "top5": top5 / count}
