@@ -5,7 +5,8 @@ from pathlib import Path
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from stages.training import hashes, trained
+from stages.processes import spread
+from stages.training import hashes, train
 from yolo.data.store import CleanSet
 from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
 from yolo.model.layers import set_batch_norm_images
@@ -13,6 +14,7 @@ from yolo.params.document import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain
 from yolo.training.classification import Classification
+from yolo.training.loop import Result
 
 CLEAN = Path("data/clean/classification")
 
@@ -33,15 +35,8 @@ def main() -> None:
     spec = ClassifierSpec(inputs.network, inputs.width, params.input_size, clean.classes)
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
-    with trained(
-        "pretrain",
-        inputs,
-        Classification(classifier, clean, params),
-        params.optimisation,
-        seed=params.seed,
-        validate_every=params.validate_every,
-        keep="best",
-    ) as result:
+
+    def write(result: Result) -> None:
         classifier.load_state_dict(result.weights)
         save_classifier(
             Path("models/classifier.safetensors"),
@@ -50,6 +45,17 @@ def main() -> None:
             data=hashes(CLEAN),
         )
 
+    train(
+        "pretrain",
+        inputs,
+        Classification(classifier, clean, params),
+        params.optimisation,
+        seed=params.seed,
+        validate_every=params.validate_every,
+        keep="best",
+        write=write,
+    )
+
 
 if __name__ == "__main__":
-    run(main)
+    run(spread("pretrain", main))

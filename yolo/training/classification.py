@@ -1,6 +1,6 @@
 """Pre-training: the backbone under a classification layer (paper section 2.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from yolo.data.loader import Shares, load
 from yolo.data.store import CleanSet
 from yolo.model.classifier import Classifier
 from yolo.params.pretrain import Pretrain
+from yolo.training.tracking import Example
 
 _VALIDATION_BATCH = 64
 
@@ -58,3 +59,7 @@ class Classification:
             top1 += int(hits[:, 0].sum())
             top5 += int(hits.any(dim=1).sum())
         return {"top1": top1 / count, "top5": top5 / count}
+
+    def examples(self) -> Sequence[Example]:
+        """None: there are no boxes to show."""
+        return ()
