@@ -151,7 +151,8 @@ def _start_wandb(folder: Path, mode: Tracking, stage: str, settings: Mapping[str
         mode=mode,
         resume="allow",
         dir=str(folder),
+        # with the start: an update of its own is now and then lost when a run is short
+        config=dict(settings),
     )
     tracker.start()
-    tracker.store_init_configuration(dict(settings))
     return tracker
