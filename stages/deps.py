@@ -23,6 +23,7 @@ from yolo.files import replacing
 
 EXEMPT: Mapping[str, str] = {
     "stages.entry": "checks parameters, hands them over as they are, prints errors",
+    "stages.processes": "starts processes; what they compute does not depend on who did",
     "yolo.params.whole": "only refuses wrong parameters; so do the blocks of other stages",
     "yolo.errors": "exceptions: a run that raises one has no outs",
     "yolo.progress": "prints",
@@ -30,6 +31,8 @@ EXEMPT: Mapping[str, str] = {
     "yolo.data.refusal": "words of errors and warnings",
     "yolo.data.workers": "where and how fast; a test holds that it changes no byte",
     "yolo.runtime": "where and how fast, by definition not what (design: runtime settings)",
+    "yolo.training.console": "prints",
+    "yolo.training.replay": "writes for inspection when a training has failed",
     "yolo.training.tracking": "writes to runs/ and the tracker, is never read",
 }
 """Modules that cannot change a byte of an out, and why. What only they import is left out too."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from stages.training import hashes, trained
+from stages.processes import spread
+from stages.training import hashes, train
 from yolo.data.store import CleanSet
 from yolo.model.backbone import load_backbone
 from yolo.model.detector import DetectorSpec, build_detector, save_detector
@@ -14,6 +15,7 @@ from yolo.params.detect_train import DetectTrain
 from yolo.params.document import View
 from yolo.params.model import Boxes, Grid, InputSize, Network, Width
 from yolo.training.detection import Detection
+from yolo.training.loop import Result
 
 CLEAN = Path("data/clean/detection")
 BACKBONE = Path("models/backbone.safetensors")
@@ -41,15 +43,8 @@ def main() -> None:
     detector = build_detector(spec, seed=params.seed)
     load_backbone(detector, BACKBONE)
     set_batch_norm_images(detector, params.optimisation.batch_norm_images)
-    with trained(
-        "detect_train",
-        inputs,
-        Detection(detector, clean, params),
-        params.optimisation,
-        seed=params.seed,
-        validate_every=params.validation.every,
-        keep=params.keep,
-    ) as result:
+
+    def write(result: Result) -> None:
         detector.load_state_dict(result.weights)
         save_detector(
             Path("models/detector.safetensors"),
@@ -58,6 +53,17 @@ def main() -> None:
             data=hashes(CLEAN, BACKBONE),
         )
 
+    train(
+        "detect_train",
+        inputs,
+        Detection(detector, clean, params),
+        params.optimisation,
+        seed=params.seed,
+        validate_every=params.validation.every,
+        keep=params.keep,
+        write=write,
+    )
+
 
 if __name__ == "__main__":
-    run(main)
+    run(spread("detect_train", main))

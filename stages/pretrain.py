@@ -10,7 +10,8 @@ import torch
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
-from stages.training import REPORTS, hashes, trained, write_reports
+from stages.processes import spread
+from stages.training import REPORTS, hashes, train, write_reports
 from yolo.data.classification import ValidationSamples
 from yolo.data.store import CleanSet
 from yolo.errors import UserError
@@ -51,15 +52,8 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
     spec = ClassifierSpec(inputs.network, inputs.width, params.input_size, clean.classes)
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
-    with trained(
-        "pretrain",
-        inputs,
-        Classification(classifier, clean, params),
-        params.optimisation,
-        seed=params.seed,
-        validate_every=params.validate_every,
-        keep="best",
-    ) as result:
+
+    def write(result: Result) -> None:
         classifier.load_state_dict(result.weights)
         save_classifier(
             CLASSIFIER,
@@ -67,6 +61,17 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
             parameters=inputs.model_dump(mode="json"),
             data=hashes(CLEAN),
         )
+
+    train(
+        "pretrain",
+        inputs,
+        Classification(classifier, clean, params),
+        params.optimisation,
+        seed=params.seed,
+        validate_every=params.validate_every,
+        keep="best",
+        write=write,
+    )
 
 
 def _adopt(inputs: Inputs, clean: CleanSet) -> None:
@@ -92,7 +97,7 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
         parameters=inputs.model_dump(mode="json"),
         data={} if unknown else hashes(CLEAN),
     )
-    write_reports(REPORTS / "pretrain", Result({}, 0, [{"batch": 0, **found}]), "top1")
+    write_reports(REPORTS / "pretrain", [{"batch": 0, **found}], 0, "top1")
 
 
 def _weights_file(wanted: PublishedWeights) -> Path | None:
@@ -116,4 +121,4 @@ def _weights_file(wanted: PublishedWeights) -> Path | None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(spread("pretrain", main))

@@ -3,18 +3,21 @@
 import csv
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from stages.fingerprint import fingerprint
+from stages.processes import join
 from yolo import runtime
-from yolo.errors import Stopped
+from yolo.errors import Stopped, UserError
 from yolo.files import digest, replacing, write_json
 from yolo.params.document import View
 from yolo.params.optimisation import Optimisation
 from yolo.training.checkpoint import StateFolder
-from yolo.training.loop import Result, Task, Training
+from yolo.training.loop import Result, Training
+from yolo.training.task import Task
 from yolo.training.tracking import Tracker
 
 _RUNS = Path("runs")
@@ -22,8 +25,7 @@ REPORTS = Path("reports")
 _EXIT = "exit.json"
 
 
-@contextmanager
-def trained(
+def train(
     stage: str,
     inputs: View,
     task: Task,
@@ -32,37 +34,42 @@ def trained(
     seed: int,
     validate_every: int,
     keep: str,
-) -> Iterator[Result]:
-    """Train and yield the result; when the block has written it, the training is finished.
+    write: Callable[[Result], None],
+) -> None:
+    """Train, and let the main process `write` the result; then the training is finished.
 
-    Killed at any moment, also in the block, the same command goes on from the last saved state.
+    Killed at any moment, also in `write`, the same command goes on from the last saved state.
     How the stage ended stands in `runs/<stage>/<fingerprint>/exit.json`.
     """
     settings = runtime.from_environment()
+    processes = join(settings)
+    options: dict[str, Any] = {
+        "seed": seed,
+        "validate_every": validate_every,
+        "runtime": settings,
+    }
+    if not processes.is_main_process:
+        Training(task, optimisation, folder=None, tracker=None, **options).run(keep)
+        return
     folder = StateFolder(_RUNS / stage, fingerprint(stage, inputs))
     ending = folder.path / _EXIT
     ending.unlink(missing_ok=True)
     tracker = Tracker(folder.path, settings.tracking, stage, inputs.model_dump(mode="json"))
     try:
-        training = Training(
-            task,
-            optimisation,
-            seed=seed,
-            validate_every=validate_every,
-            folder=folder,
-            runtime=settings,
-            tracker=tracker,
-        )
+        training = Training(task, optimisation, folder=folder, tracker=tracker, **options)
         result = training.run(keep)
-        yield result
-        write_reports(REPORTS / stage, result, task.metric)
+        write(result)
+        write_reports(REPORTS / stage, result.curves, result.batch, task.metric)
+        # before the state goes: what the tracker takes to end is time in which a kill costs all
+        tracker.close()
         folder.finish()
-        write_json(ending, {"status": 0, "process": os.getpid()})
-    except Stopped as stopped:
-        write_json(ending, {"status": stopped.status, "process": os.getpid()})
+        _end(ending, 0)
+    except (UserError, Stopped) as error:
+        _end(ending, error.status if isinstance(error, Stopped) else 1)
         raise
     finally:
         tracker.close()
+    print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)
 
 
 def hashes(*paths: Path) -> dict[str, str]:
@@ -73,17 +80,38 @@ def hashes(*paths: Path) -> dict[str, str]:
     return {file.as_posix(): digest(file) for file in files}
 
 
-def write_reports(folder: Path, result: Result, metric: str) -> None:
-    """The learning curves for `dvc plots` and the numbers of the kept weights for `dvc metrics`."""
+def _end(path: Path, status: int) -> None:
+    try:
+        write_json(path, {"status": status, "process": os.getpid()})
+    except OSError as error:
+        print(f"warning: {path} could not be written: {error}", file=sys.stderr)
+
+
+def _summary(stage: str, result: Result, task: Task, batch: int, folder: Path) -> str:
+    """Time, speed, the best moment, and where the files are."""
     kept = next(row for row in result.curves if row["batch"] == result.batch)
+    speed = result.updates * batch / result.seconds
+    return (
+        f"{stage}: {result.updates} batches in {result.seconds:.0f} s, {speed:.1f} images/s, "
+        f"validation included; kept is batch {result.batch}, "
+        f"epoch {result.batch * batch / task.images:.1f}, {task.metric} {kept[task.metric]:.4f}; "
+        f"curves: {REPORTS / stage}, log: {folder}"
+    )
+
+
+def write_reports(
+    folder: Path, curves: Sequence[Mapping[str, float]], batch: int, metric: str
+) -> None:
+    """The learning curves for `dvc plots` and the numbers of the kept weights for `dvc metrics`."""
+    kept = next(row for row in curves if row["batch"] == batch)
     write_json(folder / "metrics.json", _without_undefined(kept) | {"chosen_by": metric})
     with replacing(folder / "curves.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(result.curves[0]))
+        writer = csv.DictWriter(file, fieldnames=list(curves[0]))
         writer.writeheader()
-        writer.writerows(result.curves)
+        writer.writerows(curves)
 
 
-def _without_undefined(row: dict[str, float]) -> dict[str, float | str | None]:
+def _without_undefined(row: Mapping[str, float]) -> dict[str, float | str | None]:
     return {
         name: json.loads(f"{value:.6g}") if value == value else None for name, value in row.items()
     }

@@ -26,11 +26,21 @@ class Runtime:
     workers: int = 0
     """`YOLO_WORKERS`: processes that decode images beside the training one; when data are
     validated, 0 means one for each of `threads`."""
-    micro_batch: int | None = None
-    """`YOLO_MICRO_BATCH`: images a forward pass holds at most; by default the global batch."""
     dask_scheduler: str | None = None
     """`YOLO_DASK_SCHEDULER`: address (`tcp://host:8786`) of a Dask cluster that examines pictures
     in place of this machine's processes."""
+    processes: int = 1
+    """`YOLO_PROCESSES`: processes on this machine that share a training's batches."""
+    micro_batch: int | Literal["auto"] | None = None
+    """`YOLO_MICRO_BATCH`: images a forward pass holds at most, by default the global batch; auto:
+    as many as the memory holds."""
+    save_seconds: float | None = None
+    """`YOLO_SAVE_SECONDS`: time between two states of a training; by default 8 seconds, or more
+    where that would take over 2 % of the time."""
+    save_batches: int = 0
+    """`YOLO_SAVE_BATCHES`: a state after each multiple of these batches too; 0: by time alone."""
+    max_minutes: float | None = None
+    """`YOLO_MAX_MINUTES`: a training saves its state and ends with status 76 after so long."""
     tracking: Tracking = "offline"
     """`YOLO_TRACKING`: what Weights & Biases does: offline, online, disabled."""
     price_per_hour: float | None = None
@@ -39,13 +49,18 @@ class Runtime:
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
     """Read the settings; raise `UserError` naming the variable, its value and what is allowed."""
-    micro_batch = _integer(environ, "YOLO_MICRO_BATCH", default=0, minimum=0)
+    is_auto = environ.get("YOLO_MICRO_BATCH") == "auto"
+    micro_batch = 0 if is_auto else _integer(environ, "YOLO_MICRO_BATCH", default=0, minimum=0)
     return Runtime(
         device=_choice(environ, "YOLO_DEVICE", Device),
         threads=_integer(environ, "YOLO_THREADS", default=0, minimum=0) or usable_cores(),
         workers=_integer(environ, "YOLO_WORKERS", default=0, minimum=0),
-        micro_batch=micro_batch or None,
         dask_scheduler=_address(environ, "YOLO_DASK_SCHEDULER"),
+        processes=_integer(environ, "YOLO_PROCESSES", default=1, minimum=1),
+        micro_batch="auto" if is_auto else micro_batch or None,
+        save_seconds=_positive(environ, "YOLO_SAVE_SECONDS"),
+        save_batches=_integer(environ, "YOLO_SAVE_BATCHES", default=0, minimum=0),
+        max_minutes=_positive(environ, "YOLO_MAX_MINUTES"),
         tracking=_choice(environ, "YOLO_TRACKING", Tracking),
         price_per_hour=_amount(environ, "YOLO_PRICE_PER_HOUR"),
     )
@@ -83,6 +98,19 @@ def _amount(environ: Mapping[str, str], name: str) -> float | None:
     if not 0 <= value < math.inf:
         raise UserError(f"{name} is {text!r}; allowed: a number from 0 up")
     return value
+
+
+def _positive(environ: Mapping[str, str], name: str) -> float | None:
+    text = environ.get(name)
+    if text is None or text == "":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise UserError(f"{name} is {text!r}; allowed: a number above 0")
+    return number
 
 
 def _choice(environ: Mapping[str, str], name: str, kind: Any) -> Any:

@@ -28,6 +28,7 @@ OPTIMISATION = Optimisation.model_validate(
         "decay": 0.001,
         "clip_norm": None,
         "ema": None,
+        "patience": None,
         "schedule": {
             "policy": "constant",
             "learning_rate": 0.05,
@@ -91,6 +92,9 @@ class Regression:
 
     def validate(self, model):
         return {"accuracy": 0.5}
+
+    def examples(self):
+        return ()
 
 
 class Linear(Regression):
@@ -225,6 +229,7 @@ def test_curves_hold_the_mean_terms_between_validations(tmp_path):
     assert [row["batch"] for row in result.curves] == [5, 10, 12]
     assert set(result.curves[0]) == {"batch", "learning_rate", "loss", "term", "accuracy"}
     logged = [json.loads(line) for line in (tmp_path / "0" / "log.jsonl").open()]
+    assert [row.pop("images_per_second") > 0 for row in logged] == [True] * 3
     assert logged == result.curves
 
 
@@ -232,15 +237,15 @@ def test_a_full_disk_keeps_the_previous_state(tmp_path, monkeypatch):
     folder = StateFolder(tmp_path, "0")
     folder.save({"progress": 1})
 
-    def full(state, path):
-        path.write_bytes(b"half")
+    def full(state, file):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(UserError, match=r"No space left.*MiB are free.*same command"):
         folder.save({"progress": 2})
     assert folder.load() == {"progress": 1}
-    assert [path.name for path in folder.path.iterdir()] == ["state.pt"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["lock", "state.pt"]
 
 
 def test_an_unreadable_state_says_what_to_remove(tmp_path):

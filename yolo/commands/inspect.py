@@ -234,6 +234,38 @@ def overfit(
     print("memorised")
 
 
+@app.command()
+def batch(
+    file: Annotated[Path, typer.Argument(help="not_finite.pt of a training that stopped.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/batch.png"),
+    as_json: Json = False,
+) -> None:
+    """Show the batch at which a training stopped because something was not finite.
+
+    Its loss terms, its pictures with their boxes, and the weights before it that are not finite or
+    the largest.
+    """
+    from yolo.inspection.failed_batch import picture_sheet, summary
+    from yolo.training.replay import load
+
+    replay = load(file)
+    found = summary(replay)
+    if as_json:
+        print_json(found)
+        return
+    print(f"batch {replay.update}")
+    for name, value in found["terms"].items():
+        print(f"  {name:<14} {value}")
+    print(f"{'image':<40} {'boxes':>5} {'least':>6} {'most':>6}  colour")
+    for row in found["images"]:
+        colour = " ".join(f"{value:.3f}" for value in row["colour"])
+        print(f"{row['name']:<40} {row['boxes']:>5} {row['least']:>6} {row['most']:>6}  {colour}")
+    print("weights before it: not finite in " + (", ".join(found["not_finite"]) or "none"))
+    for row in found["largest"]:
+        print(f"  {row['name']:<40} {row['magnitude']:.4g}")
+    _save(picture_sheet(replay), out)
+
+
 def _params() -> "Params":
     from yolo.params.document import parse, read_document
     from yolo.params.whole import Params

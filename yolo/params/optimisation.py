@@ -49,6 +49,9 @@ class Optimisation(Block):
     ema: Annotated[float, Field(gt=0, lt=1)] | None
     """Decay of the moving average of the weights that is kept, at first (1 + n) / (10 + n) after n
     updates; null: none, as in the original."""
+    patience: Count | None
+    """Validations in a row without a new best one after which the training ends; null: none ends
+    it, as in the original."""
     schedule: Schedule
 
     @model_validator(mode="after")

@@ -4,7 +4,11 @@ It lives in an untracked folder per stage and fingerprint, never in an out of th
 outs before a run. A finished training leaves its log there and no state.
 """
 
+import fcntl
+import os
 import shutil
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,9 @@ from yolo.errors import UserError
 from yolo.files import replacing
 
 _STATE = "state.pt"
+_LOCK = "lock"
 _KEPT_FOLDERS = 3
+_SECONDS_TO_WAIT = 60.0
 
 
 class StateFolder:
@@ -29,6 +35,10 @@ class StateFolder:
         )
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.touch()
+        self._lock = _locked(self.path / _LOCK)
+        # what a process that was killed while it saved has left
+        for torn in self.path.glob(f".{_STATE}.*.tmp"):
+            torn.unlink(missing_ok=True)
         _remove_oldest(runs)
 
     def load(self) -> dict[str, Any] | None:
@@ -45,18 +55,59 @@ class StateFolder:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state; when that fails the previous one stays."""
         try:
-            with replacing(self._state) as temporary:
-                torch.save(state, temporary)
+            with replacing(self._state) as temporary, temporary.open("wb") as file:
+                torch.save(state, file)
         except (OSError, RuntimeError) as error:
             free = shutil.disk_usage(self.path).free / 2**20
+            others = [p for p in self.path.parent.iterdir() if p.is_dir() and p != self.path]
+            old = f", older trainings ({', '.join(map(str, others))})" if others else ""
             raise UserError(
-                f"{self._state} could not be saved ({error}); {free:.0f} MiB are free there. "
-                "Free some space and run the same command: it goes on from the previous state."
+                f"{self._state} could not be saved ({_reason(error)}); {free:.0f} MiB are free "
+                f"there. Free some space{old} or unused results (`dvc gc --workspace`), then run "
+                "the same command: it goes on from the previous state."
             ) from None
 
     def finish(self) -> None:
         """Drop the state: a finished training is never continued."""
         self._state.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """The system's words where it has some: torch reports its own failure after the disk's."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return str(cause or error)
+
+
+def _locked(path: Path) -> Any:
+    """Hold `path` until this process ends; wait for another that holds it, for a while.
+
+    One that DVC has lost, for it was killed alone, would otherwise write to the same state.
+    """
+    file = path.open("a+")
+    deadline = time.monotonic() + _SECONDS_TO_WAIT
+    is_told = False
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip()
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"process {owner} is at the same training; "
+                    f"end it (kill {owner}) or wait until it has ended"
+                ) from None
+            if not is_told:
+                print(f"waiting for process {owner}, at the same training", file=sys.stderr)
+                is_told = True
+            time.sleep(0.2)
+        else:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            return file
 
 
 def _remove_oldest(runs: Path) -> None:

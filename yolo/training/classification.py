@@ -17,6 +17,7 @@ from yolo.data.loader import Shares, load
 from yolo.data.store import CleanSet
 from yolo.model.classifier import Classifier
 from yolo.params.pretrain import Pretrain
+from yolo.training.tracking import Example
 
 _VALIDATION_BATCH = 64
 
@@ -45,6 +46,10 @@ class Classification:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Shares of validation pictures whose class is the first guess, or among the first five."""
         return accuracy(model, self._validation)
+
+    def examples(self) -> Sequence[Example]:
+        """None: there are no boxes to show."""
+        return ()
 
 
 def accuracy(

@@ -1,7 +1,8 @@
 """Detector training (paper section 2.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 from torch import Tensor, nn
 
 from yolo.data import augment, images
@@ -12,10 +13,14 @@ from yolo.detection.loss import detection_loss
 from yolo.detection.targets import encode_batch
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.columns import to_columns
-from yolo.evaluation.predict import detect
+from yolo.evaluation.predict import Detected, detect
 from yolo.evaluation.voc_ap import score
 from yolo.model.detector import Detector
 from yolo.params.detect_train import DetectTrain
+from yolo.training.tracking import Example
+
+_EXAMPLES = 8
+_EXAMPLE_THRESHOLD = 0.2
 
 
 class Detection:
@@ -33,6 +38,7 @@ class Detection:
         self._validation = clean.split("val")
         self._truth = read_truth(self._validation)
         self.images = len(train)
+        self._found: list[Detected] = []
 
     def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
         """The micro-batches of `shares`."""
@@ -73,5 +79,28 @@ class Detection:
             nms_iou=wanted.nms_iou,
             sizes=[split.size(index) for index in range(len(split))],
         )
+        self._found = found[:_EXAMPLES]
         scores = score(to_columns(found), self._truth, len(self._spec.classes))
         return {"voc07_map": scores.voc07_map, "voc_map": scores.voc_map}
+
+    def examples(self) -> Sequence[Example]:
+        """The first validation pictures, with what was found and what is there."""
+        return [self._example(index, found) for index, found in enumerate(self._found)]
+
+    def _example(self, index: int, found: Detected) -> Example:
+        split = self._validation
+        picture = images.decode(split.image(index), split.name(index))
+        width, height = split.size(index)
+        # a store that holds smaller pictures keeps boxes in published pixels
+        scale = np.array([picture.shape[1] / width, picture.shape[0] / height] * 2)
+        is_sure = found.scores >= _EXAMPLE_THRESHOLD
+        return Example(
+            split.name(index),
+            picture,
+            self._spec.classes,
+            found.boxes[is_sure] * scale,
+            found.labels[is_sure],
+            found.scores[is_sure],
+            split.boxes(index) * scale,
+            split.labels(index),
+        )

@@ -5,72 +5,40 @@ So a training that was stopped at any update, and goes on from its saved state, 
 weights as one that was not.
 """
 
-import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-from tqdm import tqdm
 
 from yolo.data.loader import Shares, Stream
 from yolo.errors import Stopped, UserError
 from yolo.params.optimisation import Optimisation
 from yolo.runtime import Runtime
+from yolo.training import micro_batch, replay
+from yolo.training.average import MovingAverage
 from yolo.training.checkpoint import StateFolder
+from yolo.training.console import Console
 from yolo.training.optimiser import set_rate, sgd
+from yolo.training.running_statistics import RunningStatistics
 from yolo.training.schedule import rate
+from yolo.training.stopping import OUT_OF_TIME, PREEMPTED, Stopping
+from yolo.training.task import Batch, Task
+from yolo.training.terms import Terms
 from yolo.training.tracking import Tracker
 
-PREEMPTED = 75
-"""Exit status of a training that was told to stop (EX_TEMPFAIL)."""
-_SECONDS_BETWEEN_STATES = 8.0
-_STATE_SHARE_OF_TIME = 0.02
-_SECONDS_BETWEEN_LINES = 15.0
-
-
-class Batch(Protocol):
-    """What a task's loader yields."""
-
-    names: list[str]
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`."""
-        ...
-
-
-class Task(Protocol):
-    """What is trained: a network, its data, its loss and its measure of success."""
-
-    images: int
-    """Number of training images."""
-    metric: str
-    """Name of the validation metric by which the best weights are chosen; larger is better."""
-
-    @property
-    def model(self) -> nn.Module:
-        """The network."""
-        ...
-
-    def batches(self, shares: Shares, workers: int) -> Iterable[Any]:
-        """The micro-batches of `shares`, each a `Batch`."""
-        ...
-
-    def loss(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """`loss`, to be minimised, and its terms, each a mean over the batch's images."""
-        ...
-
-    def validate(self, model: Any) -> dict[str, float]:
-        """Metrics of `model` on the validation split."""
-        ...
+_SECONDS_BETWEEN_SAVES = 8.0
+_SAVING_SHARE_OF_TIME = 0.02
+_UPDATES_BETWEEN_READINGS = 50
+"""How often the host waits for an accelerator to ask whether all was finite."""
 
 
 @dataclass
@@ -81,12 +49,11 @@ class Progress:
     """Updates done."""
     curves: list[dict[str, float]] = field(default_factory=list)
     """A row per validation: batch, rate, means of the loss terms since the last one, metrics."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Sums of the loss terms since the last validation."""
-    summed: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     """Weights at the best validation; of equal ones the later counts."""
     best_batch: int = 0
+    seconds: float = 0.0
+    """Time spent, over all starts."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +65,17 @@ class Result:
     batch: int
     """The update after which they were taken."""
     curves: list[dict[str, float]]
+    updates: int
+    """All that were done."""
+    seconds: float
+    """Time spent, over all starts."""
 
 
 class Training:
-    """A training in progress: what `train` keeps between updates."""
+    """A training in progress: what is kept between updates.
+
+    `folder` and `tracker` are None in all processes but the main one.
+    """
 
     def __init__(
         self,
@@ -110,102 +84,92 @@ class Training:
         *,
         seed: int,
         validate_every: int,
-        folder: StateFolder,
+        folder: StateFolder | None,
         runtime: Runtime,
-        tracker: Tracker,
+        tracker: Tracker | None,
     ) -> None:
         self._task, self._optimisation = task, optimisation
         self._seed, self._validate_every = seed, validate_every
         self._folder, self._runtime, self._tracker = folder, runtime, tracker
         self._threads = runtime.threads
-        self._accelerator = Accelerator(
+        self._accelerator = accelerator = Accelerator(
             cpu=runtime.device == "cpu",
             mixed_precision="bf16" if optimisation.precision == "bf16" else "no",
+            # they are joined exactly, by RunningStatistics
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
-        self._micro_batch = _micro_batch(
-            optimisation, self._accelerator.num_processes, runtime.micro_batch
-        )
-        model = task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._average = (
-            AveragedModel(
-                model,
-                device=self._accelerator.device,
-                avg_fn=partial(_moving_average, optimisation.ema),
-                use_buffers=True,
-            )
-            if optimisation.ema
-            else None
-        )
-        optimiser = sgd(model, momentum=optimisation.momentum, decay=optimisation.decay)
-        self._model, self._optimiser = self._accelerator.prepare(model, optimiser)
+        sizes = micro_batch.possible(optimisation, accelerator.num_processes)
+        self._share = sizes[-1]
+        self._network: Any = task.model.to(accelerator.device)
+        self._network.to(memory_format=torch.channels_last)
+        self._terms = Terms(accelerator.device)
+        self._stopping = Stopping(runtime.max_minutes)
         self._progress = Progress()
-        self._saved_at = time.monotonic()
-        self._saving_takes = 0.0
-
-    def run(self, keep: str) -> Result:
-        """Train to the last batch; raise `Stopped` when told to stop before."""
+        self._optimiser = sgd(
+            self._network, momentum=optimisation.momentum, decay=optimisation.decay
+        )
+        ema = optimisation.ema
+        self._average = MovingAverage(self._network, ema) if ema else None
         self._resume()
         # The thread count decides the order of sums, so a resumed training keeps its own.
         torch.set_num_threads(self._threads)
-        torch.set_flush_denormal(True)
+        self._micro_batch = (
+            micro_batch.largest_that_fits(sizes, self._network, self._attempt, accelerator.device)
+            if runtime.micro_batch == "auto"
+            else micro_batch.chosen(sizes, runtime.micro_batch)
+        )
+        self._model = accelerator.prepare_model(self._network)
+        groups = self._share // optimisation.batch_norm_images
+        self._statistics = (
+            RunningStatistics(self._network, groups) if accelerator.num_processes > 1 else None
+        )
+        self._read_every = 1 if accelerator.device.type == "cpu" else _UPDATES_BETWEEN_READINGS
+        self._started = self._saved_at = time.monotonic()
+        self._saving_took = 0.0
+
+    def run(self, keep: str) -> Result:
+        """Train to the last batch; raise `Stopped` when told to stop before."""
         progress, last = self._progress, self._optimisation.batches
-        with _stop_signals() as stop:
+        with self._stopping.listening(), self._console() as console:
             for update, batches in self._updates(progress.batch + 1, last):
                 self._update(update, batches)
                 progress.batch = update
-                if update % self._validate_every == 0 or update == last:
-                    self._validate(update)
-                if stop:
-                    self._save()
-                    raise Stopped(
-                        f"stopped at batch {update} of {last} with the state saved; "
-                        "run the same command to go on",
-                        PREEMPTED,
-                    )
-                if self._is_time_to_save():
-                    self._save()
-        if keep == "best":
-            return Result(progress.best, progress.best_batch, progress.curves)
-        return Result(_weights(self._evaluated()), last, progress.curves)
+                is_validated = update % self._validate_every == 0 or update == last
+                if is_validated:
+                    self._validate(update, console)
+                console.advance(update, self._shown)
+                if self._is_over(update, is_validated):
+                    break
+        seconds = progress.seconds + time.monotonic() - self._started
+        kept, batch = progress.best, progress.best_batch
+        if keep == "last":
+            kept, batch = _weights(self._evaluated()), progress.batch
+        return Result(kept, batch, progress.curves, progress.batch, seconds)
 
     def _updates(self, first: int, last: int) -> Iterator[tuple[int, list[Batch]]]:
-        """Number and micro-batches of each update, with progress on standard error."""
-        if first > last:
-            return
-        accelerator, batch = self._accelerator, self._optimisation.batch
-        shares = Shares(
+        """Number and micro-batches of each update."""
+        loaded = iter(self._task.batches(self._shares(first, last), self._runtime.workers))
+        for update in range(first, last + 1):
+            yield update, [next(loaded) for _ in range(self._share // self._micro_batch)]
+
+    def _shares(self, first: int, last: int) -> Shares:
+        accelerator = self._accelerator
+        return Shares(
             Stream(self._task.images, self._seed),
             first,
             last,
-            batch,
+            self._optimisation.batch,
             self._micro_batch,
             accelerator.process_index,
             accelerator.num_processes,
         )
-        per_update = batch // accelerator.num_processes // self._micro_batch
-        loaded = iter(self._task.batches(shares, self._runtime.workers))
-        numbers = range(first, last + 1)
-        is_terminal = sys.stderr.isatty() and accelerator.is_main_process
-        bar = tqdm(
-            numbers, disable=not is_terminal, dynamic_ncols=True, initial=first - 1, total=last
-        )
-        started = shown = time.monotonic()
-        for update in bar:
-            yield update, [next(loaded) for _ in range(per_update)]
-            if is_terminal:
-                bar.set_postfix_str(self._summary())
-            elif time.monotonic() - shown >= _SECONDS_BETWEEN_LINES:
-                shown = time.monotonic()
-                speed = (update - first + 1) / (shown - started)
-                print(
-                    f"batch {update}/{last}  {self._summary()}  {speed * batch:.1f} images/s  "
-                    f"{(last - update) / speed:.0f} s left",
-                    file=sys.stderr,
-                    flush=True,
-                )
 
     def _update(self, update: int, batches: list[Batch]) -> None:
-        """One step of gradient descent on the mean loss over all images of the batch."""
+        """One step of gradient descent on the mean loss over all images of the batch.
+
+        The host does not wait for the device: an update that is not finite sets a flag there,
+        which keeps the optimiser from changing the weights until the host reads it.
+        """
         accelerator, optimisation = self._accelerator, self._optimisation
         # Dropout, too, is a function of the seed and the update.
         key = np.random.SeedSequence((self._seed, update, accelerator.process_index))
@@ -214,94 +178,207 @@ class Training:
         set_rate(self._optimiser, rate(optimisation.schedule, update, optimisation.batches))
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(batches, 1):
-            moved = batch.to(accelerator.device)
             with _without_sync(accelerator, self._model, is_last=number == len(batches)):
-                with accelerator.autocast():
-                    losses = self._task.loss(self._model, moved)
-                accelerator.backward(losses["loss"] / len(batches))
-            for name, value in losses.items():
-                share = value.detach() / len(batches)
-                terms[name] = terms[name] + share if name in terms else share
-        values = {name: value.item() for name, value in terms.items()}
-        self._check_finite(update, values, batches)
+                for name, value in self._backward(self._model, batch, len(batches)).items():
+                    terms[name] = terms[name] + value if name in terms else value
+        gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self._terms.add(update, terms, norm)
+        is_last = update == optimisation.batches
+        if update % self._read_every == 0 or update % self._validate_every == 0 or is_last:
+            self._check_finite()
         if optimisation.clip_norm is not None:
-            accelerator.clip_grad_norm_(self._model.parameters(), optimisation.clip_norm)
+            torch.nn.utils.clip_grads_with_norm_(
+                self._network.parameters(), optimisation.clip_norm, norm
+            )
+        self._optimiser.found_inf = self._terms.failed  # type: ignore[attr-defined]
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
+        if self._statistics is not None:
+            self._statistics.join()
         if self._average is not None:
-            self._average.update_parameters(accelerator.unwrap_model(self._model))
-        sums = self._progress.sums
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value
-        self._progress.summed += 1
+            self._average.follow(self._network)
 
-    def _check_finite(self, update: int, terms: Mapping[str, float], batches: list[Batch]) -> None:
-        if all(abs(value) < float("inf") for value in terms.values()):
+    def _backward(self, model: nn.Module, batch: Batch, parts: int) -> dict[str, Tensor]:
+        """Add the gradients of one of `parts` micro-batches; return its share of the terms."""
+        moved = batch.to(self._accelerator.device)
+        with self._accelerator.autocast():
+            losses = self._task.loss(model, moved)
+        (losses["loss"] / parts).backward()
+        return {name: value.detach() / parts for name, value in losses.items()}
+
+    def _attempt(self, size: int) -> None:
+        """A forward and backward pass on `size` images of the next update."""
+        self._micro_batch = size
+        first = self._progress.batch + 1
+        self._network.train()
+        batch = next(iter(self._task.batches(self._shares(first, first), 0)))
+        self._backward(self._network, batch, 1)
+
+    def _check_finite(self) -> None:
+        failure = self._terms.failure()
+        if failure is None:
             return
+        update, terms = failure
         shown = ", ".join(f"{name} {value:g}" for name, value in terms.items())
+        whole = Shares(
+            Stream(self._task.images, self._seed),
+            update,
+            update,
+            self._optimisation.batch,
+            self._micro_batch,
+        )
+        batches = list(self._task.batches(whole, 0))
+        saved = ""
+        if self._folder is not None:
+            path = self._folder.path / replay.FILE
+            try:
+                weights = self._network.state_dict()
+                replay.save(path, update=update, terms=terms, batches=batches, model=weights)
+                saved = f"The batch is saved; look at it with `yolov1 inspect batch {path}`. "
+            except (OSError, RuntimeError) as error:
+                saved = f"The batch could not be saved ({error}). "
         names = ", ".join(name for batch in batches for name in batch.names)
         raise UserError(
-            f"the loss is not finite at batch {update}: {shown}. Images of the batch: {names}. "
+            f"the loss or its gradient is not finite at batch {update}: {shown}. "
+            f"Images of the batch: {names}. {saved}"
             "Lower optimisation.schedule.learning_rate, lengthen its burn_in or set clip_norm."
         )
 
-    def _validate(self, update: int) -> None:
+    def _validate(self, update: int, console: Console) -> None:
         progress, accelerator = self._progress, self._accelerator
+        started, speed = time.monotonic(), console.images_per_second(update)
         row: dict[str, float] = {
             "batch": update,
             "learning_rate": self._optimiser.param_groups[0]["lr"],
         }
-        row |= {name: value / progress.summed for name, value in progress.sums.items()}
-        progress.sums, progress.summed = {}, 0
-        model = self._evaluated().eval()
+        row |= self._terms.means_of_all()
+        self._terms.reset()
         if accelerator.is_main_process:
+            model = self._evaluated().eval()
             with torch.inference_mode():
                 row |= self._task.validate(model)
             metric = row[self._task.metric]
             if not progress.curves or metric >= max(r[self._task.metric] for r in progress.curves):
                 progress.best, progress.best_batch = _weights(model), update
             progress.curves.append(row)
-            self._tracker.log(update, row)
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in row.items())
-            tqdm.write(shown, file=sys.stderr)
+            if self._tracker is not None:
+                self._tracker.log(update, row | {"images_per_second": speed})
+                self._tracker.log_examples(update, self._task.examples())
+            console.say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
         accelerator.wait_for_everyone()
+        console.pause(time.monotonic() - started)
 
     def _evaluated(self) -> nn.Module:
         """The network that is validated and kept: the moving average where there is one."""
-        if self._average is not None:
-            return self._average.module
-        return self._accelerator.unwrap_model(self._model)
+        return self._network if self._average is None else self._average.model
 
-    def _summary(self) -> str:
-        progress = self._progress
-        if not progress.summed:
-            return ""
-        loss = progress.sums["loss"] / progress.summed
-        return f"loss {loss:.4f}  rate {self._optimiser.param_groups[0]['lr']:.2g}"
+    @contextmanager
+    def _console(self) -> Iterator[Console]:
+        console = Console(
+            batch=self._optimisation.batch,
+            images=self._task.images,
+            first=self._progress.batch + 1,
+            last=self._optimisation.batches,
+            is_shown=self._accelerator.is_main_process,
+        )
+        try:
+            yield console
+        finally:
+            console.close()
+
+    def _shown(self) -> dict[str, float]:
+        return self._terms.means() | {"learning_rate": self._optimiser.param_groups[0]["lr"]}
+
+    def _is_over(self, update: int, is_validated: bool) -> bool:
+        """Whether nothing is left to gain; save when it is time, raise `Stopped` when told to.
+
+        What one process has seen, all do: they ask each other, rarely where that costs waiting.
+        """
+        accelerator, last = self._accelerator, self._optimisation.batches
+        if accelerator.num_processes > 1 and update % self._read_every and not is_validated:
+            return False
+        orders = [
+            self._stopping.is_told(),
+            self._stopping.is_out_of_time(),
+            accelerator.is_main_process and self._is_time_to_save(),
+            accelerator.is_main_process and self._is_settled(),
+        ]
+        told, out_of_time, is_time_to_save, is_settled = self._in_any_process(orders)
+        if is_settled or update == last:
+            return True
+        if told or out_of_time or is_time_to_save:
+            self._check_finite()
+            self._save()
+        if told or out_of_time:
+            why = "stopped" if told else "YOLO_MAX_MINUTES is spent: stopped"
+            raise Stopped(
+                f"{why} at batch {update} of {last} with the state saved; "
+                "resume with the same command",
+                PREEMPTED if told else OUT_OF_TIME,
+            )
+        return False
+
+    def _in_any_process(self, flags: list[bool]) -> list[bool]:
+        """For each flag whether it is set in one process at least."""
+        if self._accelerator.num_processes == 1:
+            return flags
+        sent = torch.tensor(flags, dtype=torch.int32, device=self._accelerator.device)
+        dist.all_reduce(sent, dist.ReduceOp.MAX)
+        return [bool(flag) for flag in sent.tolist()]
+
+    def _is_settled(self) -> bool:
+        """Whether `patience` validations in a row were no better than the best."""
+        patience, progress = self._optimisation.patience, self._progress
+        if patience is None or not progress.curves:
+            return False
+        metrics = [row[self._task.metric] for row in progress.curves]
+        return len(metrics) - 1 - metrics.index(max(metrics)) >= patience
 
     def _is_time_to_save(self) -> bool:
         waited = time.monotonic() - self._saved_at
-        return waited >= max(_SECONDS_BETWEEN_STATES, self._saving_takes / _STATE_SHARE_OF_TIME)
+        done = self._runtime.save_batches
+        if done and self._progress.batch % done == 0:
+            return True
+        wanted = self._runtime.save_seconds
+        if wanted is None:
+            wanted = max(_SECONDS_BETWEEN_SAVES, self._saving_took / _SAVING_SHARE_OF_TIME)
+        return waited >= wanted
 
     def _save(self) -> None:
-        started = time.monotonic()
-        if self._accelerator.is_main_process:
-            state = {
-                "progress": vars(self._progress),
+        """Save the state in the main process; when that fails all processes stop."""
+        started, error = time.monotonic(), None
+        state = {"terms": self._terms.state_dict()}
+        if self._folder is not None:
+            progress = self._progress
+            progress.seconds += started - self._started
+            self._started = started
+            state |= {
+                "progress": vars(progress),
                 "threads": self._threads,
-                "model": self._accelerator.unwrap_model(self._model).state_dict(),
+                "model": self._network.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "average": self._average.state_dict() if self._average is not None else None,
             }
-            self._folder.save(state)
-        self._accelerator.wait_for_everyone()
+            try:
+                self._folder.save(state)
+            except UserError as failed:
+                error = failed
+        if self._in_any_process([error is not None])[0] and error is None:
+            error = UserError("the main process could not save the state")
+        if error is not None:
+            raise error
         self._saved_at = time.monotonic()
-        self._saving_takes = self._saved_at - started
+        self._saving_took = self._saved_at - started
 
     def _resume(self) -> None:
-        state = self._folder.load()
+        """Load the state in the main process; the others, maybe on other machines, get it."""
+        accelerator = self._accelerator
+        state = self._folder.load() if self._folder is not None else None
+        if accelerator.num_processes > 1:
+            (state,) = broadcast_object_list([state])
         if state is None:
-            if self._folder.others_unfinished:
+            if self._folder is not None and self._folder.others_unfinished:
                 print(
                     "parameters, code or data have changed since an unfinished training: "
                     "starting from the first batch",
@@ -310,34 +387,15 @@ class Training:
             return
         self._progress = Progress(**state["progress"])
         self._threads = state["threads"]
-        self._accelerator.unwrap_model(self._model).load_state_dict(state["model"])
+        self._network.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
-        print(f"going on after batch {self._progress.batch}", file=sys.stderr)
-
-
-def _moving_average(decay: float, average: Tensor, value: Tensor, averaged: Tensor | int) -> Tensor:
-    """The average after `averaged` updates takes up one more; at first it forgets faster."""
-    count = int(averaged)
-    return average.lerp(value, 1 - min(decay, (1 + count) / (10 + count)))
-
-
-def _micro_batch(optimisation: Optimisation, processes: int, wanted: int | None) -> int:
-    """Images of a forward pass: the largest that fits the wish and whole normalisation groups."""
-    share, group = optimisation.batch // processes, optimisation.batch_norm_images
-    if optimisation.batch % processes or share % group:
-        raise UserError(
-            f"a batch of {optimisation.batch} in groups of batch_norm_images {group} "
-            f"cannot be shared by {processes} processes"
+        self._terms.load_state_dict(
+            state["terms"], accelerator.process_index, accelerator.num_processes
         )
-    limit = min(wanted or share, share)
-    sizes = [size for size in range(group, limit + 1, group) if share % size == 0]
-    if not sizes:
-        raise UserError(
-            f"YOLO_MICRO_BATCH is {wanted}; it must be at least batch_norm_images, {group}"
-        )
-    return sizes[-1]
+        if accelerator.is_main_process:
+            print(f"going on after batch {self._progress.batch}", file=sys.stderr)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
@@ -352,16 +410,3 @@ def _without_sync(accelerator: Accelerator, model: nn.Module, *, is_last: bool) 
     else:
         with accelerator.no_sync(model):
             yield
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that a SIGTERM or SIGINT makes non-empty."""
-    received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda got, _: received.append(got)) for number in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -18,6 +18,8 @@ def sgd(model: nn.Module, *, momentum: float, decay: float) -> optim.SGD:
         [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}],
         lr=0.0,
         momentum=momentum,
+        # one pass over the weights, and none at all while the optimiser's `found_inf` is 1
+        fused=True,
     )
 
 

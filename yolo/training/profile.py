@@ -272,7 +272,7 @@ def advise(found: Profile, runtime: Runtime, cores: int) -> tuple[str, list[str]
                 changes.append("a machine with a GPU")
         else:
             changes.append("optimisation.precision: bf16 (this changes the result)")
-            if runtime.micro_batch and runtime.micro_batch < found.batch:
+            if isinstance(runtime.micro_batch, int) and runtime.micro_batch < found.batch:
                 changes.append(
                     f"raise YOLO_MICRO_BATCH above {runtime.micro_batch} if memory allows"
                 )

@@ -3,20 +3,42 @@
 Trouble with tracking is a warning and never stops a training.
 """
 
+import contextlib
 import json
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from yolo.runtime import Tracking
 
 _LOG = "log.jsonl"
 _RUN_ID = "wandb_id"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and what was found in it.
+
+    picture: (H, W, 3) uint8 RGB; boxes: (K, 4) xmin ymin xmax ymax in pixels; true_boxes likewise.
+    """
+
+    name: str
+    picture: NDArray[np.uint8]
+    classes: Sequence[str]
+    boxes: NDArray[np.floating]
+    labels: NDArray[np.integer]
+    scores: NDArray[np.floating]
+    true_boxes: NDArray[np.floating]
+    true_labels: NDArray[np.integer]
 
 
 class Tracker:
@@ -35,18 +57,34 @@ class Tracker:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers at an update."""
-        self._log.write(json.dumps({"batch": step, **values}) + "\n")
-        self._log.flush()
+        self._write({"batch": step, **values})
+        self._send(step, dict(values))
+
+    def log_examples(self, step: int, examples: Sequence[Example]) -> None:
+        """Show pictures with the boxes found in them, and the true ones, in W&B."""
+        if examples and self._is_on:
+            with self._warning_only():
+                self._send(step, {"examples": [_image(example) for example in examples]})
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        try:
+            self._log.write(json.dumps(row) + "\n")
+            self._log.flush()
+        except OSError as error:
+            print(f"warning: {self._log.name} lacks a line: {error}", file=sys.stderr)
+
+    def _send(self, step: int, values: dict[str, Any]) -> None:
         if not self._is_on:
             return
         with self._warning_only():
             if self._wandb is None:
                 self._wandb = self._start()
-            self._wandb.log(dict(values), step=step)
+            self._wandb.log(values, step=step)
 
     def close(self) -> None:
         """End the log."""
-        self._log.close()
+        with contextlib.suppress(OSError):
+            self._log.close()
         if self._is_on and self._wandb is not None:
             with self._warning_only():
                 self._wandb.finish()
@@ -59,6 +97,42 @@ class Tracker:
         except Exception as error:
             self._is_on = False
             print(f"warning: Weights & Biases is off from here on: {error}", file=sys.stderr)
+
+
+def _image(example: Example) -> Any:
+    import wandb
+
+    names = dict(enumerate(example.classes))
+
+    def boxes(corners: NDArray[Any], labels: NDArray[Any], captions: Sequence[str]) -> Any:
+        return {
+            "class_labels": names,
+            "box_data": [
+                {
+                    "position": dict(zip(("minX", "minY", "maxX", "maxY"), corner, strict=True)),
+                    "domain": "pixel",
+                    "class_id": label,
+                    "box_caption": caption,
+                }
+                for corner, label, caption in zip(
+                    corners.tolist(), labels.tolist(), captions, strict=True
+                )
+            ],
+        }
+
+    found = [
+        f"{names[label]} {score:.2f}"
+        for label, score in zip(example.labels.tolist(), example.scores.tolist(), strict=True)
+    ]
+    true = [names[label] for label in example.true_labels.tolist()]
+    return wandb.Image(
+        example.picture,
+        caption=example.name,
+        boxes={
+            "found": boxes(example.boxes, example.labels, found),
+            "true": boxes(example.true_boxes, example.true_labels, true),
+        },
+    )
 
 
 def _start_wandb(folder: Path, mode: Tracking, stage: str, settings: Mapping[str, Any]) -> Any:
@@ -77,7 +151,8 @@ def _start_wandb(folder: Path, mode: Tracking, stage: str, settings: Mapping[str
         mode=mode,
         resume="allow",
         dir=str(folder),
+        # with the start: an update of its own is now and then lost when a run is short
+        config=dict(settings),
     )
     tracker.start()
-    tracker.store_init_configuration(dict(settings))
     return tracker
