@@ -7,6 +7,8 @@ from pydantic import AliasPath, Field
 from stages.entry import read_inputs, run
 from stages.training import hashes, trained
 from yolo.data.store import CleanSet
+from yolo.evaluation import classifier_report
+from yolo.model import weights
 from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
 from yolo.model.layers import set_batch_norm_images
 from yolo.params.document import View
@@ -15,6 +17,7 @@ from yolo.params.pretrain import Pretrain
 from yolo.training.classification import Classification
 
 CLEAN = Path("data/clean/classification")
+CLASSIFIER = Path("models/classifier.safetensors")
 
 
 class Inputs(View):
@@ -26,7 +29,7 @@ class Inputs(View):
 
 
 def main() -> None:
-    """Train; keep the weights of the best top-1; write them and the curves."""
+    """Train; keep the weights of the best top-1; write them, the curves and a page."""
     inputs = read_inputs(Inputs)
     params = inputs.pretrain
     clean = CleanSet(CLEAN)
@@ -44,10 +47,13 @@ def main() -> None:
     ) as result:
         classifier.load_state_dict(result.weights)
         save_classifier(
-            Path("models/classifier.safetensors"),
+            CLASSIFIER,
             classifier,
             parameters=inputs.model_dump(mode="json"),
             data=hashes(CLEAN),
+        )
+        classifier_report.write(
+            Path("reports/pretrain"), classifier, clean.split("val"), weights.read_card(CLASSIFIER)
         )
 
 
