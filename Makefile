@@ -24,6 +24,7 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(or $(PYTHON),3.11) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m stages.plots_page
 	@touch $@
 
 bench-setup: .venv/bench ## add what the benchmarks compare with

@@ -14,6 +14,7 @@ from yolo.errors import UserError
 from yolo.evaluation import analysis, devkit, pictures, report
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.columns import to_columns
+from yolo.evaluation.confusion import BACKGROUND
 from yolo.evaluation.predict import Picture, detect, pick_device
 from yolo.evaluation.reading import read_ahead
 from yolo.files import digest, replacing, replacing_folder, write_json
@@ -92,6 +93,8 @@ def main() -> None:
         devkit.write_detections(folder, detections, names, clean.classes, SPLIT)
     with replacing(REPORTS / "precision_recall.csv") as temporary:
         _write_curves(temporary, results)
+    with replacing(REPORTS / "confusion.csv") as temporary:
+        _write_confusion(temporary, results)
     with replacing(REPORTS / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_json(REPORTS / "metrics.json", analysis.metrics(results))
@@ -104,6 +107,17 @@ def _write_curves(path: Path, results: analysis.Analysis) -> None:
         for name, curve in zip(results.classes, results.curves, strict=True):
             for recall, precision in zip(curve.recall, curve.precision, strict=True):
                 writer.writerow((name, f"{recall:.6f}", f"{precision:.6f}"))
+
+
+def _write_confusion(path: Path, results: analysis.Analysis) -> None:
+    """A row per object or detection of none, as `dvc plots` wants it."""
+    names = (*results.classes, BACKGROUND)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("actual", "predicted"))
+        found = results.confusion
+        for pair in zip(found.actual.tolist(), found.predicted.tolist(), strict=True):
+            writer.writerow([names[label] for label in pair])
 
 
 if __name__ == "__main__":

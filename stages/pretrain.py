@@ -11,11 +11,13 @@ from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
 from stages.processes import spread
-from stages.training import REPORTS, hashes, train, write_reports
+from stages.training import hashes, train, write_reports
 from yolo.data.classification import ValidationSamples
 from yolo.data.store import CleanSet
 from yolo.errors import UserError
+from yolo.evaluation import classifier_report
 from yolo.files import digest
+from yolo.model import weights
 from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
 from yolo.model.layers import set_batch_norm_images
 from yolo.model.pretrained import load_pretrained
@@ -27,6 +29,7 @@ from yolo.training.loop import Result
 
 CLEAN = Path("data/clean/classification")
 CLASSIFIER = Path("models/classifier.safetensors")
+PAGE = Path("reports/pretrain")
 
 
 class Inputs(View):
@@ -38,7 +41,7 @@ class Inputs(View):
 
 
 def main() -> None:
-    """Write a classifier and its curves: trained, its best top-1 kept, or of published weights."""
+    """Write a classifier, its curves and a page: trained, its best top-1 kept, or published."""
     inputs = read_inputs(Inputs)
     clean = CleanSet(CLEAN)
     if inputs.pretrain.weights.source is None:
@@ -61,6 +64,7 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
             parameters=inputs.model_dump(mode="json"),
             data=hashes(CLEAN),
         )
+        classifier_report.write(PAGE, classifier, clean.split("val"), weights.read_card(CLASSIFIER))
 
     train(
         "pretrain",
@@ -97,7 +101,13 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
         parameters=inputs.model_dump(mode="json"),
         data={} if unknown else hashes(CLEAN),
     )
-    write_reports(REPORTS / "pretrain", [{"batch": 0, **found}], 0, "top1")
+    card = weights.read_card(CLASSIFIER)
+    if unknown:
+        classifier_report.write_unmeasured(PAGE, card)
+    else:
+        numbers = [places[name] for name in names]
+        classifier_report.write(PAGE, classifier, clean.split("val"), card, numbers)
+    write_reports(PAGE, [{"batch": 0, **found}], 0, "top1")
 
 
 def _weights_file(wanted: PublishedWeights) -> Path | None:

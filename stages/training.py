@@ -21,7 +21,7 @@ from yolo.training.task import Task
 from yolo.training.tracking import Tracker
 
 _RUNS = Path("runs")
-REPORTS = Path("reports")
+_REPORTS = Path("reports")
 _EXIT = "exit.json"
 
 
@@ -59,7 +59,7 @@ def train(
         training = Training(task, optimisation, folder=folder, tracker=tracker, **options)
         result = training.run(keep)
         write(result)
-        write_reports(REPORTS / stage, result.curves, result.batch, task.metric)
+        write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
         # before the state goes: what the tracker takes to end is time in which a kill costs all
         tracker.close()
         folder.finish()
@@ -95,7 +95,7 @@ def _summary(stage: str, result: Result, task: Task, batch: int, folder: Path) -
         f"{stage}: {result.updates} batches in {result.seconds:.0f} s, {speed:.1f} images/s, "
         f"validation included; kept is batch {result.batch}, "
         f"epoch {result.batch * batch / task.images:.1f}, {task.metric} {kept[task.metric]:.4f}; "
-        f"curves: {REPORTS / stage}, log: {folder}"
+        f"curves: {_REPORTS / stage}, log: {folder}"
     )
 
 

@@ -77,6 +77,9 @@ def test_a_class_without_detections_has_an_empty_file(tmp_path: Path) -> None:
         ("000001 0.5 1 1 9", r"cat\.txt:2: '000001 0.5 1 1 9' should be"),
         ("000001 0.5 1 1 9 x", r"cat\.txt:2: .* should be"),
         ("000001 nan 1 1 9 9", r"cat\.txt:2: .* finite"),
+        ("000001 0.5 1 1 9 1_0", r"cat\.txt:2: .* should be"),
+        ("000001 0.5 1 1 9 9 9", r"cat\.txt:2: image '000001 0.5' is not in the split"),
+        ("000001,0.5,1,1,9,9", r"cat\.txt:2: .* should be"),
         ("0.5 1 1 9 9", r"cat\.txt:2: '0.5 1 1 9 9' should be"),
         ("000777 0.5 1 1 9 9", r"cat\.txt:2: image '000777' is not in the split \(2 images\)"),
     ],
@@ -88,6 +91,21 @@ def test_a_wrong_line_is_named(small: Path, line: str, message: str) -> None:
     files = devkit.detection_files(small / "found", "test")
     with pytest.raises(UserError, match=message):
         devkit.read_detections(files, known.images, known.classes)
+
+
+def test_what_other_systems_write_is_read(small: Path) -> None:
+    """A byte order mark, line ends of Windows, exponents; a form feed ends no line."""
+    path = small / "found/comp4_det_test_cat.txt"
+    path.write_bytes(b"\xef\xbb\xbf000001 5.0E-01 1e0 1 9 9\r\n\r\na b .25 1 1 9 9 \x0c\r\n")
+    (small / "VOC/ImageSets/Main/test.txt").write_bytes(b"\xef\xbb\xbf000001\r\na b\r\n")
+    known = devkit.read_annotations(small / "VOC", "test")
+    assert known.images == ("000001", "a b")
+    found = devkit.read_detections({"cat": path}, known.images, known.classes)
+    assert found.image.tolist() == [0, 1]
+    assert found.score.tolist() == [0.5, 0.25]
+    path.write_text("000001 0.5 1 1 9 9\x0c\n000001 x 1 1 9 9\n")
+    with pytest.raises(UserError, match=r"cat\.txt:2: "):
+        devkit.read_detections({"cat": path}, known.images, known.classes)
 
 
 def test_an_unknown_class_is_named(small: Path) -> None:

@@ -11,6 +11,7 @@ from yolo.evaluation import bootstrap, coco_ap, errors
 from yolo.evaluation.bootstrap import Interval
 from yolo.evaluation.calibration import Calibration, calibrate
 from yolo.evaluation.coco_ap import CocoScores
+from yolo.evaluation.confusion import Confusion, confuse
 from yolo.evaluation.errors import Anatomy, SizeRow
 from yolo.evaluation.gallery import PerImage, per_image
 from yolo.evaluation.voc_ap import (
@@ -53,6 +54,7 @@ class Analysis:
     anatomies: tuple[Anatomy, ...]
     fixed: dict[str, Scores]
     sizes: list[SizeRow]
+    confusion: Confusion
     calibration: Calibration
     per_image: PerImage
     picture_threshold: float
@@ -89,6 +91,7 @@ def analyse(
         anatomies=tuple(errors.anatomy(r, k) for r, k in zip(rankings, kinds, strict=True)),
         fixed=errors.fixed(rankings, kinds, truth),
         sizes=errors.missed_by_size(rankings, truth, sizes, picture_threshold),
+        confusion=confuse(detections, truth, picture_threshold),
         calibration=calibrate(rankings),
         per_image=per_image(rankings, truth, images, picture_threshold),
         picture_threshold=picture_threshold,

@@ -6,7 +6,8 @@ class, corners in 1-based inclusive pixels.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -98,13 +99,12 @@ def read_detections(
     """
     image_index = {name: index for index, name in enumerate(images)}
     class_index = {name: index for index, name in enumerate(classes)}
-    image: list[int] = []
-    label: list[int] = []
-    numbers: list[list[float]] = []
+    # compact: millions of lines are usual
+    image, label, numbers = array("q"), array("q"), array("d")
     for name, path in files.items():
         if name not in class_index:
             raise UserError(f"{path}: unknown class {name}; known: {', '.join(classes)}")
-        for place, line in enumerate(_text(path).splitlines(), 1):
+        for place, line in enumerate(_lines(path), 1):
             if not line.strip():
                 continue
             # from the right, because a file name may hold spaces
@@ -112,8 +112,8 @@ def read_detections(
             row = _numbers(fields[1:])
             if len(fields) != 6 or row is None:
                 raise UserError(
-                    f"{path}:{place}: {line[:80]!r} should be `image score xmin ymin xmax ymax` "
-                    "with finite numbers"
+                    f"{path}:{place}: {line.strip()[:80]!r} should be "
+                    "`image score xmin ymin xmax ymax` with finite numbers"
                 )
             index = image_index.get(fields[0].strip())
             if index is None:
@@ -123,11 +123,9 @@ def read_detections(
                 )
             image.append(index)
             label.append(class_index[name])
-            numbers.append(row)
-    table = np.array(numbers, dtype=np.float64).reshape(-1, 5)
-    return Detections(
-        np.array(image, dtype=np.int64), np.array(label, dtype=np.int64), table[:, 0], table[:, 1:]
-    )
+            numbers.extend(row)
+    table = np.array(numbers).reshape(-1, 5)
+    return Detections(np.array(image), np.array(label), table[:, 0], table[:, 1:])
 
 
 def read_annotations(devkit: Path, split: str) -> Annotations:
@@ -142,7 +140,7 @@ def read_annotations(devkit: Path, split: str) -> Annotations:
     if not listing.is_file():
         found = ", ".join(sorted(path.stem for path in listing.parent.glob("*.txt"))) or "none"
         raise UserError(f"{listing} does not exist; splits there: {found}")
-    images = tuple(line.strip() for line in _text(listing).splitlines() if line.strip())
+    images = tuple(line.strip() for line in _lines(listing) if line.strip())
     if len(set(images)) != len(images):
         double = next(name for name in images if images.count(name) > 1)
         raise UserError(f"{listing}: image {double} is listed more than once")
@@ -224,6 +222,9 @@ def _corners(element: Element) -> list[float] | None:
 
 
 def _numbers(texts: Sequence[str]) -> list[float] | None:
+    # Python reads 1_000 and digits of other scripts, the devkit's readers do not
+    if any("_" in text or not text.isascii() for text in texts):
+        return None
     try:
         values = [float(text) for text in texts]
     except ValueError:
@@ -231,8 +232,10 @@ def _numbers(texts: Sequence[str]) -> list[float] | None:
     return values if all(map(math.isfinite, values)) else None
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path) -> Iterator[str]:
+    """Lines ended by any of the three systems' ends, and by no other character."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8-sig") as file:
+            yield from file
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no readable text file: {error}") from None

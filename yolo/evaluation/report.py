@@ -1,18 +1,16 @@
 """The page about a detector: one file, no other needed, the same bytes for the same results."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from yolo.evaluation import plots
+from yolo.evaluation import page, plots
 from yolo.evaluation.analysis import Analysis
-from yolo.evaluation.bootstrap import Interval
 from yolo.evaluation.calibration import BINS
+from yolo.evaluation.confusion import BACKGROUND
 from yolo.evaluation.errors import KINDS
 from yolo.evaluation.pictures import KINDS as GALLERIES
 from yolo.evaluation.pictures import Shown
@@ -32,43 +30,35 @@ class Origin:
 
 def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str:
     """Make the page."""
-    environment = Environment(
-        loader=PackageLoader("yolo.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters |= {
-        "percent": _percent,
-        "signed": lambda value: "" if np.isnan(value) else f"{100 * value:+.1f}",
-        "interval": _interval,
-        "width": lambda value: f"{0 if np.isnan(value) else 100 * value:.1f}%",
-        "thousands": lambda value: f"{value:,}",
-    }
-    return environment.get_template("report.html").render(
-        title="Detector report",
-        subtitle=_subtitle(analysis, origin.card),
-        classes=analysis.classes,
-        scores=analysis.scores,
-        coco=analysis.coco,
-        voc07_interval=analysis.voc07_map_interval,
-        voc_interval=analysis.voc_map_interval,
-        images=analysis.images,
-        objects=len(analysis.truth.image),
-        difficult=int(np.count_nonzero(analysis.truth.difficult)),
-        rows=_class_rows(analysis),
-        kinds=list(zip(("correct", *KINDS), (plots.GOOD, *plots.KIND_COLOURS), strict=True)),
-        anatomy=_anatomy(analysis),
-        fixes=_fixes(analysis),
-        sizes=_sizes(analysis),
-        threshold=analysis.picture_threshold,
-        calibration=analysis.calibration,
-        reliability=plots.reliability(analysis.calibration),
-        bins=_bins(analysis),
-        galleries=_galleries(pictures),
-        facts=_facts(origin),
-        hashes=sorted(origin.hashes.items()),
-        card=_flat(origin.card),
+    return (
+        page.environment()
+        .get_template("report.html")
+        .render(
+            title="Detector report",
+            subtitle=_subtitle(analysis, origin.card),
+            classes=analysis.classes,
+            scores=analysis.scores,
+            coco=analysis.coco,
+            voc07_interval=analysis.voc07_map_interval,
+            voc_interval=analysis.voc_map_interval,
+            images=analysis.images,
+            objects=len(analysis.truth.image),
+            difficult=int(np.count_nonzero(analysis.truth.difficult)),
+            rows=_class_rows(analysis),
+            kinds=list(zip(("correct", *KINDS), (plots.GOOD, *plots.KIND_COLOURS), strict=True)),
+            anatomy=_anatomy(analysis),
+            fixes=_fixes(analysis),
+            sizes=_sizes(analysis),
+            confusion=_confusion(analysis),
+            threshold=analysis.picture_threshold,
+            calibration=analysis.calibration,
+            reliability=plots.reliability(analysis.calibration),
+            bins=_bins(analysis),
+            galleries=_galleries(pictures),
+            facts=_facts(origin),
+            hashes=sorted(origin.hashes.items()),
+            card=page.flat(origin.card),
+        )
     )
 
 
@@ -138,6 +128,23 @@ def _fixes(analysis: Analysis) -> list[SimpleNamespace]:
     ]
 
 
+def _confusion(analysis: Analysis) -> list[SimpleNamespace]:
+    """A row per class and one for the background, cells in the same order."""
+    matrix = analysis.confusion.matrix(len(analysis.classes))
+    names = (*analysis.classes, BACKGROUND)
+    totals = np.maximum(matrix.sum(axis=1), 1)
+    return [
+        SimpleNamespace(
+            name=name,
+            cells=[
+                SimpleNamespace(count=int(count), share=float(count / total), right=row == column)
+                for column, count in enumerate(counts)
+            ],
+        )
+        for row, (name, counts, total) in enumerate(zip(names, matrix, totals, strict=True))
+    ]
+
+
 def _sizes(analysis: Analysis) -> list[SimpleNamespace]:
     return [
         SimpleNamespace(
@@ -195,35 +202,7 @@ def _facts(origin: Origin) -> list[tuple[str, str]]:
         ("boxes", "boxes per cell (B)"),
         ("classes", "classes"),
     )
-    facts = [(name, _plain(origin.card[key])) for key, name in known if key in origin.card]
+    facts = [(name, page.plain(origin.card[key])) for key, name in known if key in origin.card]
     return facts + [
-        (f"evaluate.{key}", _plain(value)) for key, value in sorted(origin.parameters.items())
+        (f"evaluate.{key}", page.plain(value)) for key, value in sorted(origin.parameters.items())
     ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values under dotted names, sorted."""
-    rows: list[tuple[str, str]] = []
-    for key, value in sorted(values.items()):
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", _plain(value)))
-    return rows
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _percent(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:.1f}"  # noqa: RUF001
-
-
-def _interval(bounds: Interval) -> str:
-    low, high = bounds
-    return "–" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"  # noqa: RUF001
