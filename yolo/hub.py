@@ -4,24 +4,30 @@ import re
 from os import PathLike, fspath
 from pathlib import Path
 
-from yolo.inference.model import Model, load_model
+from yolo.inference.model import Backend, Model, load_model
 from yolo.versions import fetch
 
 _VERSIONED = re.compile(r"(?P<name>[A-Za-z][\w-]*)@(?P<version>\S+)")
 
 
-def load(source: str | PathLike[str], *, repo: str | PathLike[str] | None = None) -> Model:
+def load(
+    source: str | PathLike[str],
+    *,
+    repo: str | PathLike[str] | None = None,
+    backend: Backend = "torch",
+) -> Model:
     """Load a detector for prediction.
 
     Args:
-        source: A weights file, or `name@version` of a released model.
+        source: A weights file, an exported .onnx file, or `name@version` of a released model.
         repo: For a released model: the Git repository, as a path or an address; by default that
             of the working folder.
+        backend: What runs it, `torch`, or ONNX Runtime on the CPU, see `load_model`.
 
     Raises:
         UserError: There is no such file or version, or it is no detector.
     """
-    return load_model(find(source, repo))
+    return load_model(find(source, repo), backend)
 
 
 def find(source: str | PathLike[str], repo: str | PathLike[str] | None = None) -> Path:

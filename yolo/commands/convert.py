@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from yolo.commands.console import names
+from yolo.errors import UserError
 
 app = typer.Typer()
 
@@ -39,18 +40,35 @@ def export(
     weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A detector of ours.")] = Path(
         "models/detector.safetensors"
     ),
-    to: Annotated[Literal["darknet"], typer.Option("--format", help="What to write.")] = "darknet",
+    to: Annotated[
+        Literal["darknet", "onnx", "torchscript"], typer.Option("--format", help="What to write.")
+    ] = "darknet",
     out: Annotated[
         Path | None, typer.Option(help="File to write; by default beside the weights.")
     ] = None,
+    nms: Annotated[
+        bool, typer.Option("--nms", help="onnx: decode and suppress inside the graph.")
+    ] = False,
 ) -> None:
     """Write a detector in another program's format.
 
-    darknet: OUT is the .weights file; the .cfg goes beside it.
+    darknet: OUT is the .weights file; the .cfg goes beside it. onnx and torchscript take images
+    (N, 3, side, side), RGB in [0, 1], and hold classes and preprocessing in their metadata.
     """
-    from yolo.model.darknet import export_darknet
+    ending = {"darknet": ".weights", "onnx": ".onnx", "torchscript": ".pt"}[to]
+    out = out or weights.with_suffix(ending)
+    if nms and to != "onnx":
+        raise UserError(f"--nms goes with --format onnx, not {to}")
+    if to == "darknet":
+        from yolo.model.darknet import export_darknet
 
-    out = out or weights.with_suffix(".weights")
-    cfg = out.with_suffix(".cfg")
-    export_darknet(weights, cfg, out)
-    print(f"{cfg}\n{out}")
+        export_darknet(weights, out.with_suffix(".cfg"), out)
+        print(out.with_suffix(".cfg"))
+    else:
+        from yolo.inference.export import export_onnx, export_torchscript
+
+        if to == "onnx":
+            export_onnx(weights, out, nms=nms)
+        else:
+            export_torchscript(weights, out)
+    print(out)

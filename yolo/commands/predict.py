@@ -1,12 +1,13 @@
-"""Detect objects in pictures."""
+"""Detect objects in pictures, videos and what a camera sees."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from yolo.commands.console import Json, print_json
+from yolo.errors import UserError
 
 app = typer.Typer()
 
@@ -14,14 +15,37 @@ app = typer.Typer()
 @app.command()
 def predict(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Pictures, or folders of them.")
-    ],
-    weights: Annotated[Path, typer.Option(help="Detector weights.")] = Path(
-        "models/detector.safetensors"
-    ),
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for pictures; predictions, or none with --json.")
+        list[str] | None,
+        typer.Argument(metavar="[PATH]…", help="Pictures, videos, folders, patterns."),
     ] = None,
+    weights: Annotated[
+        Path, typer.Option(help="Detector weights, or an exported .onnx file.")
+    ] = Path("models/detector.safetensors"),
+    camera: Annotated[
+        Path | None, typer.Option(help="A camera, such as /dev/video0, until Ctrl-C or --frames.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames to take of each video and the camera.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; predictions, or none with --json.")
+    ] = None,
+    form: Annotated[
+        Literal["pictures", "json", "voc", "voc-xml", "coco"],
+        typer.Option(
+            "--format",
+            help="What goes to --out: pictures and videos with boxes; detections.json; "
+            "comp4_det_test_<class>.txt; an annotation per picture; COCO results.",
+        ),
+    ] = "pictures",
+    coco: Annotated[
+        Path | None,
+        typer.Option("--coco", help="COCO annotations whose numbers --format coco takes."),
+    ] = None,
+    backend: Annotated[
+        Literal["torch", "onnx"],
+        typer.Option(help="onnx: export once into the cache, run by ONNX Runtime."),
+    ] = "torch",
     as_json: Json = False,
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Least score, exclusive.")
@@ -30,24 +54,49 @@ def predict(
         float, typer.Option(min=0, max=1, help="Overlap above which the worse of two goes.")
     ] = 0.4,
 ) -> None:
-    """Detect objects in pictures and draw them.
+    """Detect objects in pictures and videos.
 
     A box is xmin ymin xmax ymax in pixels as in Pascal VOC: the first is 1, both ends belong to it.
+    Files that cannot be read are named and do not stop the others; the exit status is 1 then.
     """
-    from yolo.evaluation.predict_files import predict_files
+    from yolo.files import write_json
+    from yolo.hub import load
+    from yolo.inference import results
+    from yolo.inference.run import predict_paths
 
     folder = out if out is not None or as_json else Path("predictions")
-    results, problems = predict_files(
-        paths, weights, folder, score_threshold=score_threshold, nms_iou=nms_iou
+    if not weights.is_file():
+        raise UserError(
+            f"{weights} does not exist; train with `make repro`, or name weights with --weights"
+        )
+    model = load(weights, backend=backend)
+    records, problems = predict_paths(
+        paths or [],
+        model,
+        folder if form == "pictures" else None,
+        score_threshold=score_threshold,
+        nms_iou=nms_iou,
+        camera=camera,
+        frames=frames,
     )
+    if folder is not None:
+        if form == "json":
+            write_json(folder / "detections.json", records)
+        elif form == "voc":
+            results.write_voc(folder, records, model.classes)
+        elif form == "voc-xml":
+            results.write_voc_xml(folder, records)
+        elif form == "coco":
+            results.write_coco(folder, records, model.classes, coco)
     if as_json:
-        print_json(results)
+        print_json(records)
     else:
-        for result in results:
-            found = ", ".join(f"{d['label']} {d['score']:.2f}" for d in result["detections"])
-            print(f"{result['image']}: {found or 'nothing'}")
-        if folder is not None and results:
-            print(f"pictures: {folder}")
+        for record in records:
+            found = ", ".join(f"{d['label']} {d['score']:.2f}" for d in record["detections"])
+            frame = f" frame {record['frame']}" if "frame" in record else ""
+            print(f"{record['image']}{frame}: {found or 'nothing'}")
+        if folder is not None and records:
+            print(f"{form}: {folder}")
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:

@@ -39,9 +39,7 @@ class Guesses:
         return (self.ranked == self.label[:, None]).any(axis=1)
 
 
-def classify(
-    classifier: Classifier, split: Split, numbers: Sequence[int] | None = None
-) -> Guesses:
+def classify(classifier: Classifier, split: Split, numbers: Sequence[int] | None = None) -> Guesses:
     """Guess the class of each picture's centre, as the validation of the pre-training does.
 
     `numbers` says which of the classifier's classes each class of the split is; None: that of the

@@ -1,5 +1,7 @@
 """What runs the network: pixels to the flat vector of numbers that decoding takes."""
 
+import json
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -7,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yolo.errors import UserError
 from yolo.evaluation.predict import to_input
 from yolo.model.detector import Detector
+from yolo.model.weights import KEY
 
 
 class Engine(Protocol):
@@ -17,6 +21,33 @@ class Engine(Protocol):
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Predict."""
         ...
+
+
+class OnnxEngine:
+    """ONNX Runtime on the CPU, on a file that `yolo.inference.export` wrote."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Open the file; UserError when it is no detector of ours."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+            self.card = json.loads(self._session.get_modelmeta().custom_metadata_map[KEY])
+        except KeyError:
+            raise UserError(f"{path} was not written by `yolov1 export`") from None
+        except Exception as error:  # ONNX Runtime has no common class of its exceptions
+            raise UserError(f"{path} is no readable ONNX file: {error}") from None
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Predict."""
+        images = to_input(pixels, torch.device("cpu")).numpy()
+        (prediction,) = self._session.run(["prediction"], {"images": np.ascontiguousarray(images)})
+        return torch.from_numpy(prediction)
 
 
 class TorchEngine:

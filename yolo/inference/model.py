@@ -1,18 +1,25 @@
 """A detector ready for use: `model.predict(images)`."""
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import cast, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 import torch
 
 from yolo import runtime
+from yolo.errors import UserError
 from yolo.evaluation.predict import Detected, locate, pick_device, resize
-from yolo.inference.engine import Engine, TorchEngine
+from yolo.files import digest
+from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
 from yolo.inference.pictures import AnyPicture, is_one, to_picture
-from yolo.model.detector import DetectorSpec, load_detector
+from yolo.model.detector import DetectorSpec, load_detector, spec_of
+from yolo.model.weights import reading_card
+
+Backend = Literal["torch", "onnx"]
 
 SCORE_THRESHOLD = 0.2
 """The original's least score to show (yolo.c: run_yolo, -thresh)."""
@@ -114,13 +121,37 @@ class Model:
             )
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, backend: Backend = "torch") -> Model:
     """The model of a weights file, with threads and device of the runtime settings (`YOLO_*`).
+
+    Args:
+        path: A `.safetensors` file, or an `.onnx` file written by `yolov1 export`.
+        backend: `onnx` exports the weights once, into the user's cache, and runs them with ONNX
+            Runtime on the CPU; an `.onnx` file is always run so.
 
     Raises:
         UserError: The file is missing or no detector.
     """
     settings = runtime.from_environment()
     torch.set_num_threads(settings.threads)
+    if path.suffix == ".onnx" or backend == "onnx":
+        if not path.is_file():
+            raise UserError(f"there is no weights file {path}")
+        engine = OnnxEngine(path if path.suffix == ".onnx" else _exported(path), settings.threads)
+        with reading_card(path):
+            return Model(spec_of(engine.card), engine)
     detector = load_detector(path).to(pick_device(settings.device))
     return Model(detector.spec, TorchEngine(detector))
+
+
+def _exported(weights: Path) -> Path:
+    """The weights as ONNX, in the cache by what they hold and what wrote them."""
+    from yolo.inference.export import export_onnx
+
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "yolov1" / f"onnx-torch-{torch.__version__}"
+    path = folder / f"{digest(weights)}.onnx"
+    if not path.is_file():
+        print(f"exporting {weights} to {path}, once", file=sys.stderr)
+        export_onnx(weights, path, nms=False)
+    return path

@@ -129,20 +129,25 @@ def load_detector(path: Path) -> Detector:
     tensors, card = weights.read(path)
     weights.expect_kind(path, card, "detector")
     with weights.reading_card(path), torch.device("meta"):
-        spec = DetectorSpec(
-            network=card["network"],
-            width=card["width"],
-            input_size=card["input_size"],
-            grid=card["grid"],
-            boxes=card["boxes"],
-            classes=tuple(card["classes"]),
-        )
+        spec = spec_of(card)
         backbone = assembly.from_json(card["backbone"])
         detector = Detector(spec, card["input_range"], backbone, rows.from_json(card["head"]))
         detector.check()
     detector.input_range = InputRange(card["input_range"])
     weights.load_into(detector, tensors, path, assign=True)
     return detector.eval()
+
+
+def spec_of(card: dict[str, Any]) -> DetectorSpec:
+    """What a detector's card says; KeyError or TypeError when it is none."""
+    return DetectorSpec(
+        network=card["network"],
+        width=card["width"],
+        input_size=card["input_size"],
+        grid=card["grid"],
+        boxes=card["boxes"],
+        classes=tuple(card["classes"]),
+    )
 
 
 def _check_grid(spec: DetectorSpec, backbone_stride: int) -> None:

@@ -1,0 +1,157 @@
+"""Detections in the formats of those who read them: JSON records, VOC, COCO."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as xml
+
+import numpy as np
+
+from yolo.errors import UserError
+from yolo.evaluation import devkit
+from yolo.evaluation.columns import to_columns
+from yolo.evaluation.predict import Detected
+from yolo.files import replacing, write_json
+
+
+def record(
+    name: str, width: int, height: int, found: Detected, classes: Sequence[str]
+) -> dict[str, Any]:
+    """A picture and its detections as plain values; box is xmin ymin xmax ymax, 1-based."""
+    return {
+        "image": name,
+        "width": width,
+        "height": height,
+        "detections": [
+            {
+                "label": classes[label],
+                "score": round(score, 6),
+                "box": [round(corner, 2) for corner in box],
+            }
+            for label, score, box in zip(
+                found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True
+            )
+        ],
+    }
+
+
+def write_voc(folder: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]) -> None:
+    """`comp4_det_test_<class>.txt`, what the devkit and `yolov1 score` read.
+
+    A picture goes by its file name without ending; UserError when two have the same.
+    """
+    names = identifiers(records)
+    index = {name: number for number, name in enumerate(classes)}
+    found = [
+        Detected(
+            np.array([d["box"] for d in r["detections"]], np.float32).reshape(-1, 4),
+            np.array([d["score"] for d in r["detections"]], np.float32),
+            np.array([index[d["label"]] for d in r["detections"]], np.int64),
+        )
+        for r in records
+    ]
+    devkit.write_detections(folder, to_columns(found), names, classes, "test")
+
+
+def write_voc_xml(folder: Path, records: Sequence[dict[str, Any]]) -> None:
+    """`<image>.xml`, an annotation per picture with whole pixels, as labelling tools read it."""
+    for name, own in zip(identifiers(records), records, strict=True):
+        root = xml.Element("annotation")
+        xml.SubElement(root, "filename").text = Path(own["image"]).name
+        size = xml.SubElement(root, "size")
+        for key, value in (("width", own["width"]), ("height", own["height"]), ("depth", 3)):
+            xml.SubElement(size, key).text = str(value)
+        for detection in own["detections"]:
+            item = xml.SubElement(root, "object")
+            xml.SubElement(item, "name").text = detection["label"]
+            xml.SubElement(item, "score").text = str(detection["score"])
+            xml.SubElement(item, "difficult").text = "0"
+            box = xml.SubElement(item, "bndbox")
+            corners = zip(("xmin", "ymin", "xmax", "ymax"), detection["box"], strict=True)
+            for key, corner in corners:
+                xml.SubElement(box, key).text = str(round(corner))
+        xml.indent(root)
+        with replacing(folder / f"{name}.xml") as temporary:
+            xml.ElementTree(root).write(temporary, encoding="utf-8")
+
+
+def write_coco(
+    folder: Path,
+    records: Sequence[dict[str, Any]],
+    classes: Sequence[str],
+    annotations: Path | None = None,
+) -> None:
+    """`detections.json`, COCO's list of results: image_id, category_id, bbox, score.
+
+    bbox is x, y, width, height in pixels from 0. The numbers are those of the COCO `annotations`
+    (by file name and category name); without it, pictures and classes count from 1 in their order,
+    and `images.json` says so (`images`, `categories`).
+
+    Raises:
+        UserError: `annotations` cannot be read or lacks a picture or a class.
+    """
+    if annotations is None:
+        images = {own["image"]: number for number, own in enumerate(records, 1)}
+        categories = {name: number for number, name in enumerate(classes, 1)}
+        listed = {
+            "images": [
+                {
+                    "id": images[own["image"]],
+                    "file_name": own["image"],
+                    "width": own["width"],
+                    "height": own["height"],
+                }
+                for own in records
+            ],
+            "categories": [{"id": number, "name": name} for name, number in categories.items()],
+        }
+        write_json(folder / "images.json", listed)
+    else:
+        images, categories = _numbers(annotations, records, classes)
+    results = []
+    for own in records:
+        for detection in own["detections"]:
+            left, top, right, bottom = detection["box"]
+            results.append(
+                {
+                    "image_id": images[own["image"]],
+                    "category_id": categories[detection["label"]],
+                    # as labels are made: the continuous box from xmin - 1 to xmax - 1
+                    "bbox": [round(v, 2) for v in (left - 1, top - 1, right - left, bottom - top)],
+                    "score": detection["score"],
+                }
+            )
+    write_json(folder / "detections.json", results)
+
+
+def identifiers(records: Sequence[dict[str, Any]]) -> list[str]:
+    """File names without ending; UserError when two pictures have the same."""
+    names: dict[str, str] = {}
+    for own in records:
+        stem = Path(own["image"]).stem
+        if stem in names:
+            raise UserError(
+                f"{names[stem]} and {own['image']} would both be called {stem} in VOC files; "
+                "predict them apart, or use --format json or coco"
+            )
+        names[stem] = own["image"]
+    return list(names)
+
+
+def _numbers(
+    annotations: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    try:
+        document = json.loads(annotations.read_text(encoding="utf-8"))
+        by_file = {Path(image["file_name"]).name: image["id"] for image in document["images"]}
+        by_name = {category["name"]: category["id"] for category in document["categories"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{annotations} is no readable COCO annotation file: {error}") from None
+    try:
+        return (
+            {own["image"]: by_file[Path(own["image"]).name] for own in records},
+            {name: by_name[name] for name in classes},
+        )
+    except KeyError as error:
+        raise UserError(f"{annotations} has no image or category {error}") from None

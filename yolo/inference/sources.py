@@ -1,0 +1,174 @@
+"""Where pictures come from: files, folders, patterns, videos, a camera."""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from yolo.errors import UserError
+from yolo.evaluation.predict import Picture
+from yolo.inference.pictures import read_picture
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+"""Of the files that are taken from a folder; a file named by itself may have any."""
+VIDEOS = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"}
+)
+_FRAME_RATE = Fraction(25)
+"""Of a video that does not say its own."""
+_TAIL = 0.02
+"""Share of a video's stated length by which its last frame may fall short."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture and where it is from; `number` counts the frames of a video from 0."""
+
+    source: Path
+    picture: Picture
+    number: int | None = None
+
+
+def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Each file once, those of folders and patterns sorted, and what was found nowhere.
+
+    Folders are searched at any depth for pictures and videos, by their endings. A path that does
+    not exist and holds `*`, `?` or `[` is a pattern; `**` crosses folders.
+    """
+    files: dict[Path, None] = {}
+    problems = []
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES | VIDEOS)
+            inside = [p for p in inside if p.is_file()]
+            files.update(dict.fromkeys(inside))
+            if not inside:
+                problems.append(f"no picture in {path}")
+        elif path.exists():
+            files[path] = None
+        elif glob.has_magic(text):
+            found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207
+            found = [p for p in found if p.is_file()]
+            files.update(dict.fromkeys(found))
+            if not found:
+                problems.append(f"{text}: no file matches")
+        else:
+            problems.append(f"{path} does not exist")
+    return list(files), problems
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is taken for a video, by its ending."""
+    return path.suffix.lower() in VIDEOS
+
+
+def read_pictures(files: Iterable[Path], problems: list[str]) -> Iterator[Frame]:
+    """The pictures in order; a file that cannot be read adds a message to `problems`."""
+    for path in files:
+        try:
+            yield Frame(path, read_picture(path))
+        except UserError as error:
+            problems.append(str(error))
+
+
+class Video:
+    """The frames of a video file or a camera, decoded one at a time.
+
+    A file that ends in the middle gives the frames up to there and adds a message to `problems`.
+    """
+
+    def __init__(self, path: Path, problems: list[str], device_format: str | None = None) -> None:
+        """Open the file; with `device_format` (`v4l2` on Linux) the camera of that path.
+
+        Raises:
+            UserError: It cannot be opened or has no pictures.
+        """
+        import av
+        from av.error import FFmpegError
+
+        self.path = path
+        self._problems = problems
+        try:
+            self._container = av.open(str(path), format=device_format)
+        except (FFmpegError, OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be opened as a video: {_words(error)}") from None
+        if not self._container.streams.video:
+            self._container.close()
+            raise UserError(f"{path} has no pictures in it")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self.rate = Fraction(self._stream.average_rate or _FRAME_RATE)
+        """Frames per second."""
+
+    def frames(self, limit: int | None = None) -> Iterator[Frame]:
+        """Yield the frames, at most `limit`, and close."""
+        from av.error import FFmpegError
+
+        done, seen = 0, 0.0
+        try:
+            for frame in self._container.decode(self._stream):
+                if limit is not None and done >= limit:
+                    return
+                picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                yield Frame(self.path, picture, done)
+                done, seen = done + 1, frame.time or 0.0
+        except (FFmpegError, OSError) as error:
+            self._problems.append(f"{self.path}: unreadable after {done} frames: {_words(error)}")
+        else:
+            self._check_end(done, seen)
+        finally:
+            self._container.close()
+
+    def _check_end(self, done: int, seen: float) -> None:
+        if done == 0:
+            self._problems.append(f"{self.path}: no frame can be decoded")
+        elif seen + max(2 / self.rate, _TAIL * self._seconds()) < self._seconds():
+            self._problems.append(
+                f"{self.path}: ends after {seen:.1f} of {self._seconds():.1f} seconds, "
+                f"{done} frames; the file is truncated"
+            )
+
+    def _seconds(self) -> float:
+        """Length that the file states of its pictures, 0 when it does not."""
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        alone = len(self._container.streams) == 1
+        return (self._container.duration or 0) / 1e6 if alone else 0.0
+
+
+class VideoWriter:
+    """Write frames of one size as H.264 in MP4; sizes are cut to even numbers."""
+
+    def __init__(self, path: Path, rate: Fraction) -> None:
+        """`path` is written to at once: give a temporary one."""
+        import av
+
+        self._container = av.open(str(path), "w", format="mp4")
+        self._stream = self._container.add_stream("libx264", rate=rate.limit_denominator(60000))
+        self._stream.pix_fmt = "yuv420p"
+        self._size = (0, 0)
+
+    def write(self, picture: Picture) -> None:
+        """Append a picture; one of another size than the first is resized."""
+        import av
+
+        if self._size == (0, 0):
+            height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])
+            self._size = self._stream.width, self._stream.height = width, height
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = frame.reformat(width=self._size[0], height=self._size[1])
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        if self._size != (0, 0):
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
