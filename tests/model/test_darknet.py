@@ -340,3 +340,81 @@ def test_classes_without_names_get_numbers(original: Path, tmp_path: Path) -> No
     spec = import_darknet(original / "det.cfg", original / "det_after.weights", out)
     assert spec.classes == ("class 0", "class 1", "class 2", "class 3")
     assert isinstance(load_detector(out), Detector)
+
+
+ALL_KINDS = """[net]
+height=40
+width=40
+channels=3
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+[maxpool]
+size=3
+stride=2
+[convolutional]
+filters=6
+groups=2
+activation=ramp
+[local]
+size=3
+pad=1
+filters=5
+activation=leaky
+[dropout]
+probability=.5
+[connected]
+output=16
+batch_normalize=1
+activation=leaky
+[connected]
+output={outputs}
+activation=linear
+[detection]
+classes={classes}
+coords=4
+side={grid}
+num={boxes}
+sqrt={sqrt}
+"""
+
+
+@pytest.mark.parametrize(
+    ("grid", "boxes", "classes", "sqrt"), [(5, 3, 4, 1), (5, 3, 4, 0), (1, 1, 1, 1), (3, 2, 2, 0)]
+)
+def test_any_detector_goes_in_and_out_unchanged(
+    tmp_path: Path, grid: int, boxes: int, classes: int, sqrt: int
+) -> None:
+    outputs = grid * grid * (classes + 5 * boxes)
+    cfg, own, out = tmp_path / "n.cfg", tmp_path / "n.weights", tmp_path / "n.safetensors"
+    cfg.write_text(
+        ALL_KINDS.format(outputs=outputs, classes=classes, grid=grid, boxes=boxes, sqrt=sqrt)
+    )
+    network = load_network(cfg, seed=grid)
+    for name, buffer in network.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(1))
+    save_weights(network, own, seen=2**33 + 7)
+    images = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(2))
+    expected = network(images).detach()
+
+    spec = import_darknet(cfg, own, out)
+    assert (spec.grid, spec.boxes, len(spec.classes)) == (grid, boxes, classes)
+    boxes_from = grid * grid * (classes + boxes)
+    wanted = expected.clone()
+    if not sqrt:
+        sizes = wanted[:, boxes_from:].view(2, -1, 4)[..., 2:]
+        sizes.copy_(sizes.clamp(min=0).sqrt())
+    with torch.no_grad():
+        torch.testing.assert_close(load_detector(out)(images), wanted)
+    assert weights.read_card(out)["darknet"]["seen"] == 2**33 + 7
+
+    export_darknet(out, tmp_path / "e.cfg", tmp_path / "e.weights")
+    with torch.no_grad():
+        back = load_network(tmp_path / "e.cfg", tmp_path / "e.weights")(images)
+    torch.testing.assert_close(back, expected)
+    assert (tmp_path / "e.weights").read_bytes()[20:] == own.read_bytes()[20:]

@@ -18,6 +18,7 @@ from yolo.evaluation import devkit
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.predict import Detected
 from yolo.evaluation.voc_ap import score
+from yolo.model.darknet import import_darknet
 from yolo.model.detector import DetectorSpec, build_detector, save_detector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,3 +260,13 @@ def test_a_detector_of_other_classes_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match="knows the classes disc, square, star"):
         evaluate.main()
     assert not evaluate.REPORTS.exists()
+
+
+def test_an_imported_detector_is_evaluated_like_our_own(project: Path, original: Path) -> None:
+    names = ("disc", "square", "star", "ring")
+    write_clean(evaluate.CLEAN, classes=names)
+    import_darknet(original / "det.cfg", original / "det_after.weights", evaluate.DETECTOR, names)
+    evaluate.main()
+    metrics = json.loads(Path("reports/evaluate/metrics.json").read_text())
+    assert metrics["images"] == 9
+    assert 0 <= metrics["voc07_map"] <= 1
