@@ -22,14 +22,14 @@ EAGER = {"YOLO_SAVE_BATCHES": "1"}
 
 @pytest.fixture(scope="module")
 def longer(first_run, tmp_path_factory) -> tuple[Project, dict[str, bytes]]:
-    """A project whose trainings take 40 batches, and what an uninterrupted run makes of them."""
+    """A project whose trainings take 200 batches, and what an uninterrupted run makes of them."""
     root = tmp_path_factory.mktemp("survival") / "project"
     shutil.copytree(first_run[0].root, root, symlinks=True)
     project = Project(root)
     for stage in STAGES:
-        project.change(f"{stage}.optimisation.batches", 40)
-    project.change("pretrain.validate_every", 20)
-    project.change("detect_train.validation.every", 20)
+        project.change(f"{stage}.optimisation.batches", 200)
+    project.change("pretrain.validate_every", 100)
+    project.change("detect_train.validation.every", 100)
     unharmed = tmp_path_factory.mktemp("unharmed") / "project"
     shutil.copytree(root, unharmed, symlinks=True)
     whole = Project(unharmed)
@@ -166,5 +166,5 @@ def test_torchrun_over_two_nodes_gives_one_result(project):
     ]
     outputs = [node.communicate()[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
-    assert sum("pretrain: 40 batches" in output for output in outputs) == 1
+    assert sum("pretrain: 200 batches" in output for output in outputs) == 1
     assert (project.root / "models/classifier.safetensors").is_file()
