@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 from project_copy import ROOT, SETTINGS, Project, copy_of_project
@@ -141,45 +139,3 @@ def test_a_scheduled_run_trains_on_a_bare_worker_and_a_clone_pulls_its_model(sit
     plan = clone.run("dvc", "repro", "--pull", "--allow-missing", "--dry")
     assert "Running stage" not in plan
     assert not (clone.root / "runs").exists()
-
-
-def test_a_cancelled_run_leaves_no_trainer(site: Site) -> None:
-    """Cancelled as a user does, while it trains."""
-    variables = environment(site.folder, site.api)
-    subprocess.run(
-        [
-            *(str(BIN / "prefect"), "deployment", "run", "reproduce/on-demand"),
-            *("--param", 'set=["pretrain.optimisation.batches=1000000"]'),
-            *("--param", 'targets=["pretrain"]'),
-        ],
-        env=variables,
-        check=True,
-        capture_output=True,
-    )
-    deadline = time.monotonic() + RUN
-    while not (trainers := running("stages.pretrain", site.folder)):
-        assert time.monotonic() < deadline, "\n".join(site.lines[-60:])
-        time.sleep(0.5)
-    (run,) = site.runs("on-demand")
-    subprocess.run(
-        [str(BIN / "prefect"), "flow-run", "cancel", run["id"]],
-        env=variables,
-        check=True,
-        capture_output=True,
-    )
-    assert psutil.wait_procs(trainers, 90)[1] == []
-    assert running("dvc", site.folder) == []
-
-
-def running(word: str, folder: Path) -> list[psutil.Process]:
-    """Python processes with `word` among their arguments whose API is this site's."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        try:
-            if word in (process.info["cmdline"] or []):
-                home = process.environ().get("PREFECT_HOME", "")
-                if home.startswith(str(folder)):
-                    found.append(process)
-        except psutil.Error:
-            continue
-    return found
