@@ -8,6 +8,9 @@ from pydantic import AliasPath
 
 from yolo.params.document import View
 
+READ_BY_NO_STAGE = {"promotion": "decides about a result (stages/promotion.py), changes none"}
+"""Blocks that no stage reads, and why."""
+
 
 def keys(view: type[View]) -> set[str]:
     """Keys such as `model.width`, or `pretrain` for a whole block."""

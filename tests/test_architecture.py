@@ -8,7 +8,7 @@ from typing import Any
 
 import grimp
 import pytest
-from declared_inputs import inputs_of, leaves
+from declared_inputs import READ_BY_NO_STAGE, inputs_of, leaves
 from ruamel.yaml import YAML
 
 from stages import deps, preset
@@ -26,8 +26,6 @@ BLOCKS = (
     "evaluate",
     "promotion",
 )
-# blocks that no stage reads, and why
-READ_BY_NO_STAGE = {"promotion": "decides about a result (stages/promotion.py), changes none"}
 # inside yolo: a package may import those of its own rank and lower ones
 RANKS = {
     "errors": 0,
