@@ -148,12 +148,11 @@ def model(
     from yolo.model.classifier import ClassifierSpec, build_classifier
     from yolo.model.detector import build_detector
     from yolo.model.flops import layer_table
+    from yolo.model.networks import TORCHVISION
 
     names = tuple(f"class {number}" for number in range(classes))
     chosen = _spec(_optional_params(), network, width, size, grid, boxes, names)
     # torchvision's models are run to be measured; ours need no weights
-    from yolo.model.networks import TORCHVISION
-
     with torch.device("cpu" if chosen.network in TORCHVISION else "meta"):
         if classifier:
             built = build_classifier(
