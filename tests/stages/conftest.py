@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from receiver import Receiver
 
 from stages.server import TemporaryServer
@@ -54,6 +56,10 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         server.wait()
         yield server.url
+        # what it has not heard by its end Prefect would send at exit, a minute for each event
+        for worker in (EventsWorker, APILogWorker):
+            _, unsent = worker.drain_all(timeout=60)
+            assert not unsent
     finally:
         server.end()
 
