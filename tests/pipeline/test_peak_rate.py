@@ -20,7 +20,7 @@ PEAK = 0.01
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-def settings(network: str, width: float, side: int, schedule: dict[str, Any]) -> dict[str, Any]:
+def settings(network: str, width: float, schedule: dict[str, Any]) -> dict[str, Any]:
     """Preset `paper` but for the data, the size, and lengths that a test can wait for."""
     batches = schedule["steps"][-1] + 50
     return {
@@ -34,7 +34,7 @@ def settings(network: str, width: float, side: int, schedule: dict[str, Any]) ->
                 },
             },
         },
-        "model": {"network": network, "width": width, "input_size": side},
+        "model": {"network": network, "width": width, "input_size": 224},
         "pretrain": {
             "input_size": 64,
             "validate_every": 200,
@@ -79,13 +79,11 @@ def trained(project: Project) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    ("network", "width", "side", "schedule"),
-    [("yolov1", 0.25, 448, PAPER), ("yolov1-fast", 1.0, 224, FAST)],
+    ("network", "width", "schedule"),
+    [("yolov1", 0.25, PAPER), ("yolov1-fast", 1.0, FAST)],
 )
-def test_the_loss_falls_at_the_peak_rate_of_the_original(
-    real_project, network, width, side, schedule
-):
-    curve = trained(real_project(settings(network, width, side, schedule)))
+def test_the_loss_falls_at_the_peak_rate_of_the_original(real_project, network, width, schedule):
+    curve = trained(real_project(settings(network, width, schedule)))
     rates = [row["learning_rate"] for row in curve]
     assert rates[-1] == pytest.approx(PEAK)
     assert sum(rate == pytest.approx(PEAK) for rate in rates) * 10 >= 50
@@ -95,7 +93,7 @@ def test_the_loss_falls_at_the_peak_rate_of_the_original(
 
 
 def test_the_paper_s_network_in_full_makes_finite_updates(real_project):
-    overlay = settings("yolov1", 1.0, 448, PAPER)
+    overlay = settings("yolov1", 1.0, PAPER)
     overlay["pretrain"]["optimisation"]["batches"] = 20
     overlay["detect_train"]["validation"]["every"] = 5
     overlay["detect_train"]["optimisation"]["batches"] = 5
