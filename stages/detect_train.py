@@ -1,12 +1,13 @@
 """Stage `detect_train`: YOLO v1 on the clean detection set, from the backbone."""
 
+from functools import partial
 from pathlib import Path
 
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
 from stages.processes import spread
-from stages.training import hashes, train
+from stages.training import train
 from yolo.data.store import CleanSet
 from yolo.model.backbone import load_backbone
 from yolo.model.detector import DetectorSpec, build_detector, save_detector
@@ -15,10 +16,10 @@ from yolo.params.detect_train import DetectTrain
 from yolo.params.document import View
 from yolo.params.model import Boxes, Grid, InputSize, Network, Width
 from yolo.training.detection import Detection
-from yolo.training.loop import Result
 
 CLEAN = Path("data/clean/detection")
 BACKBONE = Path("models/backbone.safetensors")
+DETECTOR = Path("models/detector.safetensors")
 
 
 class Inputs(View):
@@ -44,15 +45,6 @@ def main() -> None:
     load_backbone(detector, BACKBONE)
     set_batch_norm_images(detector, params.optimisation.batch_norm_images)
 
-    def write(result: Result) -> None:
-        detector.load_state_dict(result.weights)
-        save_detector(
-            Path("models/detector.safetensors"),
-            detector,
-            parameters=inputs.model_dump(mode="json"),
-            data=hashes(CLEAN, BACKBONE),
-        )
-
     train(
         "detect_train",
         inputs,
@@ -61,7 +53,8 @@ def main() -> None:
         seed=params.seed,
         validate_every=params.validation.every,
         keep=params.keep,
-        write=write,
+        made_of=[CLEAN, BACKBONE],
+        save=partial(save_detector, DETECTOR, detector),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -13,16 +14,27 @@ _PIPELINE = Path("dvc.yaml")
 _LENGTH = 16
 
 
-def fingerprint(stage: str, inputs: View) -> str:
-    """Hexadecimal number of the parameters that the stage reads and the content of its `deps`."""
+def contents(stage: str) -> dict[str, str]:
+    """SHA-256 of every file that the stage's `deps` in `dvc.yaml` name, or that lies below."""
     declared = YAML(typ="safe", pure=True).load(_PIPELINE)["stages"][stage]["deps"]
-    contents = {dependency: _content(Path(dependency)) for dependency in declared}
-    everything = json.dumps([inputs.model_dump(mode="json"), contents], sort_keys=True)
+    files = {file for dependency in declared for file in _files(Path(dependency))}
+    return {file.as_posix(): digest(file) for file in sorted(files)}
+
+
+def fingerprint(inputs: View, sums: Mapping[str, str]) -> str:
+    """Hexadecimal number of the parameters that a stage reads and the `contents` of its deps."""
+    everything = json.dumps([inputs.model_dump(mode="json"), sums], sort_keys=True)
     return hashlib.sha256(everything.encode()).hexdigest()[:_LENGTH]
 
 
-def _content(path: Path) -> str | dict[str, str]:
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return {file.relative_to(path).as_posix(): digest(file) for file in files}
-    return digest(path)
+def within(sums: Mapping[str, str], *paths: Path) -> dict[str, str]:
+    """The sums of those files that are one of `paths` or lie below one."""
+    return {
+        name: own
+        for name, own in sums.items()
+        if any(Path(name).is_relative_to(path) for path in paths)
+    }
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]

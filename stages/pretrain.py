@@ -5,13 +5,15 @@ Where the parameters name published weights, they are loaded and checked instead
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import AliasPath, Field
 
 from stages.entry import read_inputs, run
+from stages.fingerprint import contents, within
 from stages.processes import spread
-from stages.training import hashes, train, write_reports
+from stages.training import train, write_reports
 from yolo.data.classification import ValidationSamples
 from yolo.data.store import CleanSet
 from yolo.errors import UserError
@@ -25,7 +27,6 @@ from yolo.params.document import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain, PublishedWeights
 from yolo.training.classification import Classification, accuracy
-from yolo.training.loop import Result
 
 CLEAN = Path("data/clean/classification")
 CLASSIFIER = Path("models/classifier.safetensors")
@@ -56,14 +57,8 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
 
-    def write(result: Result) -> None:
-        classifier.load_state_dict(result.weights)
-        save_classifier(
-            CLASSIFIER,
-            classifier,
-            parameters=inputs.model_dump(mode="json"),
-            data=hashes(CLEAN),
-        )
+    def save(**origin: Any) -> None:
+        save_classifier(CLASSIFIER, classifier, **origin)
         classifier_report.write(PAGE, classifier, clean.split("val"), weights.read_card(CLASSIFIER))
 
     train(
@@ -74,7 +69,8 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
         seed=params.seed,
         validate_every=params.validate_every,
         keep="best",
-        write=write,
+        made_of=[CLEAN],
+        save=save,
     )
 
 
@@ -99,7 +95,7 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
         CLASSIFIER,
         classifier,
         parameters=inputs.model_dump(mode="json"),
-        data={} if unknown else hashes(CLEAN),
+        data={} if unknown else within(contents("pretrain"), CLEAN),
     )
     card = weights.read_card(CLASSIFIER)
     if unknown:

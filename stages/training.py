@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.fingerprint import fingerprint
+from stages.fingerprint import contents, fingerprint, within
 from stages.processes import join
 from yolo import runtime
 from yolo.errors import Stopped, UserError
-from yolo.files import digest, replacing, write_json
+from yolo.files import replacing, write_json
 from yolo.params.document import View
 from yolo.params.optimisation import Optimisation
 from yolo.training.checkpoint import StateFolder
-from yolo.training.loop import Result, Training
+from yolo.training.course import Result
+from yolo.training.loop import Training
 from yolo.training.task import Task
 from yolo.training.tracking import Tracker
 
@@ -34,12 +35,15 @@ def train(
     seed: int,
     validate_every: int,
     keep: str,
-    write: Callable[[Result], None],
+    made_of: Sequence[Path],
+    save: Callable[..., None],
 ) -> None:
-    """Train, and let the main process `write` the result; then the training is finished.
+    """Train; the main process loads the weights to keep into the network and lets `save` write it.
 
-    Killed at any moment, also in `write`, the same command goes on from the last saved state.
-    How the stage ended stands in `runs/<stage>/<fingerprint>/exit.json`.
+    `save` is given what the card of the weights says of their origin: `parameters`, and `data`, the
+    sums of the files of `made_of`, which are among the `deps` of the stage. Then the training is
+    finished. Killed at any moment, also in `save`, the same command goes on from the last saved
+    state. How the stage ended stands in `runs/<stage>/<fingerprint>/exit.json`.
     """
     settings = runtime.from_environment()
     processes = join(settings)
@@ -51,14 +55,16 @@ def train(
     if not processes.is_main_process:
         Training(task, optimisation, folder=None, tracker=None, **options).run(keep)
         return
-    folder = StateFolder(_RUNS / stage, fingerprint(stage, inputs))
+    sums, parameters = contents(stage), inputs.model_dump(mode="json")
+    folder = StateFolder(_RUNS / stage, fingerprint(inputs, sums))
     ending = folder.path / _EXIT
     ending.unlink(missing_ok=True)
-    tracker = Tracker(folder.path, settings.tracking, stage, inputs.model_dump(mode="json"))
+    tracker = Tracker(folder.path, settings.tracking, stage, parameters)
     try:
         training = Training(task, optimisation, folder=folder, tracker=tracker, **options)
         result = training.run(keep)
-        write(result)
+        task.model.load_state_dict(result.weights)
+        save(parameters=parameters, data=within(sums, *made_of))
         write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
         # before the state goes: what the tracker takes to end is time in which a kill costs all
         tracker.close()
@@ -70,14 +76,6 @@ def train(
     finally:
         tracker.close()
     print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)
-
-
-def hashes(*paths: Path) -> dict[str, str]:
-    """SHA-256 of files and of the files in folders: what the weights were made from."""
-    files = [
-        file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])
-    ]
-    return {file.as_posix(): digest(file) for file in files}
 
 
 def _end(path: Path, status: int) -> None:

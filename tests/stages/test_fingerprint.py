@@ -1,11 +1,13 @@
 """When an interrupted training may go on."""
 
+import hashlib
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import AliasPath, Field
 
-from stages.fingerprint import fingerprint
+from stages.fingerprint import contents, fingerprint, within
 from yolo.params.document import View, parse
 
 
@@ -26,7 +28,7 @@ def project(tmp_path, monkeypatch):
 
 
 def current(rate=0.1):
-    return fingerprint("train", parse(Inputs, {"train": {"rate": rate}}))
+    return fingerprint(parse(Inputs, {"train": {"rate": rate}}), contents("train"))
 
 
 def test_touching_a_file_changes_nothing(project):
@@ -44,3 +46,10 @@ def test_another_content_is_another_training(project, changed):
 
 def test_another_parameter_is_another_training(project):
     assert current(rate=0.1) != current(rate=0.2)
+
+
+def test_the_sums_of_files_and_folders_are_found_among_those_of_the_deps(project):
+    sums = contents("train")
+    assert sums["code.py"] == hashlib.sha256(b"print()").hexdigest()
+    assert list(within(sums, Path("data"))) == ["data/train.arrow"]
+    assert within(sums, Path("dat")) == {}

@@ -3,129 +3,13 @@
 import json
 import os
 import signal
-from dataclasses import dataclass
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
-from torch import nn
+from small_task import OPTIMISATION, Linear, Regression, same, train
 
-from yolo.data.loader import load
 from yolo.errors import Stopped, UserError
-from yolo.params.optimisation import Optimisation
 from yolo.runtime import Runtime
-from yolo.training.checkpoint import StateFolder
-from yolo.training.loop import Training
-from yolo.training.tracking import Tracker
-
-OPTIMISATION = Optimisation.model_validate(
-    {
-        "batch": 8,
-        "batches": 12,
-        "batch_norm_images": 2,
-        "precision": "fp32",
-        "momentum": 0.9,
-        "decay": 0.001,
-        "clip_norm": None,
-        "ema": None,
-        "patience": None,
-        "schedule": {
-            "policy": "constant",
-            "learning_rate": 0.05,
-            "burn_in": 0,
-            "power": 1.0,
-            "steps": [],
-            "scales": [],
-        },
-    }
-)
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    """Accelerate keeps one state per process; each training here is a process of its own."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
-@dataclass(frozen=True)
-class Numbers:
-    names: list[str]
-    places: torch.Tensor
-
-    def to(self, device):
-        return self
-
-
-class Points:
-    def __len__(self):
-        return 20
-
-    def __getitem__(self, place):
-        return place
-
-
-def collate(places):
-    return Numbers([str(place) for place in places], torch.tensor(places, dtype=torch.float32))
-
-
-class Regression:
-    """Learn a line; dropout makes each update depend on its own random numbers."""
-
-    metric = "accuracy"
-    images = 20
-
-    def __init__(self, happening=None):
-        torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-        self._happening = happening or (lambda update: None)
-        self._updates = 0
-
-    def batches(self, shares, workers):
-        return load(Points(), shares, collate, workers)
-
-    def loss(self, model, batch):
-        self._updates += 1
-        self._happening(self._updates)
-        error = model(batch.places / 20)[:, 0] - batch.places[:, 1] / 20
-        return {"loss": error.square().mean(), "term": error.abs().mean()}
-
-    def validate(self, model):
-        return {"accuracy": 0.5}
-
-    def examples(self):
-        return ()
-
-
-class Linear(Regression):
-    """Without dropout, for what must not depend on how a batch is cut."""
-
-    def __init__(self):
-        super().__init__()
-        self.model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
-
-
-def train(folder, task, *, keep="last", optimisation=OPTIMISATION, runtime=None):
-    state = StateFolder(folder, "0")
-    runtime = runtime or Runtime(device="cpu", threads=1)
-    tracker = Tracker(state.path, "disabled", "test", {})
-    training = Training(
-        task,
-        optimisation,
-        seed=1,
-        validate_every=5,
-        folder=state,
-        runtime=runtime,
-        tracker=tracker,
-    )
-    try:
-        return training.run(keep)
-    finally:
-        tracker.close()
-
-
-def same(left, right):
-    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
 def stop_at(number):
@@ -231,36 +115,6 @@ def test_curves_hold_the_mean_terms_between_validations(tmp_path):
     logged = [json.loads(line) for line in (tmp_path / "0" / "log.jsonl").open()]
     assert [row.pop("images_per_second") > 0 for row in logged] == [True] * 3
     assert logged == result.curves
-
-
-def test_a_full_disk_keeps_the_previous_state(tmp_path, monkeypatch):
-    folder = StateFolder(tmp_path, "0")
-    folder.save({"progress": 1})
-
-    def full(state, file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(UserError, match=r"No space left.*MiB are free.*same command"):
-        folder.save({"progress": 2})
-    assert folder.load() == {"progress": 1}
-    assert sorted(path.name for path in folder.path.iterdir()) == ["lock", "state.pt"]
-
-
-def test_an_unreadable_state_says_what_to_remove(tmp_path):
-    folder = StateFolder(tmp_path, "0")
-    (folder.path / "state.pt").write_bytes(b"rubbish")
-    with pytest.raises(UserError, match=r"state\.pt cannot be read .* remove it"):
-        folder.load()
-
-
-def test_only_the_last_few_states_are_kept(tmp_path):
-    for number in range(5):
-        folder = StateFolder(tmp_path, str(number))
-        os.utime(folder.path, (number, number))
-    StateFolder(tmp_path, "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4", "new"]
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

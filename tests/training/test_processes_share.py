@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
-from test_loop import OPTIMISATION, Linear
+from small_task import OPTIMISATION, Linear
 from torch import nn
 
 from yolo.errors import Stopped

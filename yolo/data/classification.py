@@ -2,49 +2,29 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from yolo.data import augment, images
+from yolo.data import augment, batch, images
 from yolo.data.loader import Place
 from yolo.data.store import Split
 from yolo.params.pretrain import ClassifierAugmentation
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One cropped picture, its class and the colour change still to be made."""
+class Sample(batch.Sample):
+    """One cropped picture and its class."""
 
-    name: str
-    image: np.ndarray
-    """(H, W, 3) uint8 RGB."""
     label: int
-    colour: tuple[float, float, float]
-    """Hue shift, factor of the saturation, factor of the exposure."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Samples side by side; `to` moves what the device needs."""
+class Batch(batch.Batch):
+    """Samples side by side."""
 
-    names: list[str]
-    images: Tensor
-    """(N, H, W, 3) uint8 RGB."""
     labels: Tensor
     """(N,) int64."""
-    colour: Tensor
-    """(N, 3) float: hue shift, factors of saturation and exposure."""
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
-        return Batch(
-            self.names,
-            self.images.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.colour.to(device, non_blocking=True),
-        )
 
 
 class TrainingSamples(Dataset[Sample]):
@@ -74,7 +54,7 @@ class TrainingSamples(Dataset[Sample]):
         flip = wanted.flip and bool(rng.random() < 0.5)
         colour = augment.draw_colour(rng, wanted.hue, wanted.saturation, wanted.exposure)
         cropped = augment.warp(image, crop, self._size, flip)
-        return Sample(name, cropped, self._split.label(index), colour)
+        return Sample(name, cropped, colour, self._split.label(index))
 
 
 class ValidationSamples(Dataset[Sample]):
@@ -95,14 +75,10 @@ class ValidationSamples(Dataset[Sample]):
         height, width = image.shape[:2]
         crop = augment.centre_crop(width, height)
         cropped = augment.warp(image, crop, self._size, flip=False)
-        return Sample(name, cropped, self._split.label(index), (0.0, 1.0, 1.0))
+        return Sample(name, cropped, (0.0, 1.0, 1.0), self._split.label(index))
 
 
 def collate(samples: list[Sample]) -> Batch:
     """Put samples side by side."""
-    return Batch(
-        names=[sample.name for sample in samples],
-        images=torch.from_numpy(np.stack([sample.image for sample in samples])),
-        labels=torch.tensor([sample.label for sample in samples]),
-        colour=torch.tensor([sample.colour for sample in samples], dtype=torch.float32),
-    )
+    labels = torch.tensor([sample.label for sample in samples])
+    return Batch(**batch.side_by_side(samples), labels=labels)

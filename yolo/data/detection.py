@@ -7,45 +7,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from yolo.data import augment, augment_boxes, images
+from yolo.data import augment, augment_boxes, batch, images
 from yolo.data.loader import Place
 from yolo.data.store import Split
 from yolo.params.detect_train import DetectorAugmentation
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One warped picture, its boxes in random order and the colour change still to be made."""
+class Sample(batch.Sample):
+    """One warped picture and its boxes in random order."""
 
-    name: str
-    image: np.ndarray
-    """(H, W, 3) uint8 RGB."""
     boxes: np.ndarray
     """(n, 5) float32: class, cx, cy, w, h relative to the picture."""
-    colour: tuple[float, float, float]
-    """Hue shift, factor of the saturation, factor of the exposure."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Samples side by side; `to` moves what the device needs."""
+class Batch(batch.Batch):
+    """Samples side by side."""
 
-    names: list[str]
-    images: Tensor
-    """(N, H, W, 3) uint8 RGB."""
     boxes: Tensor
     """(M, 6) float: number of the picture in the batch, class, cx, cy, w, h relative to it."""
-    colour: Tensor
-    """(N, 3) float: hue shift, factors of saturation and exposure."""
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on `device`."""
-        return Batch(
-            self.names,
-            self.images.to(device, non_blocking=True),
-            self.boxes.to(device, non_blocking=True),
-            self.colour.to(device, non_blocking=True),
-        )
 
 
 class TrainingSamples(Dataset[Sample]):
@@ -80,10 +61,9 @@ class TrainingSamples(Dataset[Sample]):
         )
         boxes = boxes[~self._split.difficult(index)]
         boxes = augment_boxes.move_boxes(boxes, crop, width, height, flip)
+        warped = augment.warp(image, crop, self._size, flip)
         # The first box of a grid cell becomes its target: a random one.
-        return Sample(
-            name, augment.warp(image, crop, self._size, flip), rng.permutation(boxes), colour
-        )
+        return Sample(name, warped, colour, rng.permutation(boxes))
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -92,9 +72,5 @@ def collate(samples: list[Sample]) -> Batch:
         np.column_stack([np.full(len(sample.boxes), number, np.float32), sample.boxes])
         for number, sample in enumerate(samples)
     ]
-    return Batch(
-        names=[sample.name for sample in samples],
-        images=torch.from_numpy(np.stack([sample.image for sample in samples])),
-        boxes=torch.from_numpy(np.concatenate(rows).astype(np.float32)),
-        colour=torch.tensor([sample.colour for sample in samples], dtype=torch.float32),
-    )
+    boxes = torch.from_numpy(np.concatenate(rows).astype(np.float32))
+    return Batch(**batch.side_by_side(samples), boxes=boxes)

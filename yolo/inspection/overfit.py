@@ -9,8 +9,7 @@ from torch import nn
 
 from yolo.data import images
 from yolo.data.store import Split
-from yolo.detection.loss import detection_loss
-from yolo.detection.targets import MINIMUM_SIZE, encode_batch
+from yolo.detection.targets import MINIMUM_SIZE
 from yolo.errors import UserError
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.columns import to_columns
@@ -20,6 +19,7 @@ from yolo.inspection.pictures import labelled_boxes
 from yolo.model.detector import Detector
 from yolo.model.layers import DropoutLayer
 from yolo.params.detect_train import Loss
+from yolo.training.detection import loss_on
 from yolo.training.optimiser import set_rate, sgd
 
 MOMENTUM = 0.9
@@ -70,7 +70,6 @@ def overfit(
         The last VOC07 mAP, 0..1.
     """
     spec = detector.spec
-    classes = len(spec.classes)
     device = next(detector.parameters()).device
     raw = [images.decode(split.image(index), split.name(index)) for index in chosen]
     pixels = torch.from_numpy(np.stack([resize(image, spec.input_size) for image in raw]))
@@ -81,9 +80,7 @@ def overfit(
             for number, index in enumerate(chosen)
         ]
     )
-    truth = encode_batch(
-        torch.from_numpy(rows).to(device), images=len(chosen), grid=spec.grid, classes=classes
-    )
+    boxes = torch.from_numpy(rows).to(device)
     labels = _only(read_truth(split), chosen)
     dropouts = [part for part in detector.modules() if isinstance(part, DropoutLayer)]
     optimiser = sgd(detector, momentum=MOMENTUM, decay=0.0)
@@ -94,18 +91,7 @@ def overfit(
             part.eval()
         set_rate(optimiser, learning_rate * min(1.0, 10 * batch / batches))
         optimiser.zero_grad()
-        total = detection_loss(
-            detector(inputs),
-            truth,
-            grid=spec.grid,
-            boxes=spec.boxes,
-            classes=classes,
-            coord_scale=loss.coord_scale,
-            object_scale=loss.object_scale,
-            noobject_scale=loss.noobject_scale,
-            class_scale=loss.class_scale,
-            rescore=loss.rescore,
-        ).total
+        total = loss_on(detector(inputs), boxes, spec, loss).total
         total.backward()
         nn.utils.clip_grad_norm_(detector.parameters(), CLIP_NORM, error_if_nonfinite=True)
         optimiser.step()
@@ -117,7 +103,7 @@ def overfit(
                 nms_iou=0.5,
                 sizes=[split.size(index) for index in chosen],
             )
-            found = score(to_columns(results), labels, classes).voc07_map
+            found = score(to_columns(results), labels, len(spec.classes)).voc07_map
             report(batch, float(total.detach()), found)
             if found == 1.0:
                 break

@@ -9,14 +9,14 @@ from yolo.data import augment, images
 from yolo.data.detection import Batch, TrainingSamples, collate
 from yolo.data.loader import Shares, load
 from yolo.data.store import CleanSet
-from yolo.detection.loss import detection_loss
+from yolo.detection.loss import DetectionLoss, detection_loss
 from yolo.detection.targets import encode_batch
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.columns import to_columns
 from yolo.evaluation.predict import Detected, detect
 from yolo.evaluation.voc_ap import score
-from yolo.model.detector import Detector
-from yolo.params.detect_train import DetectTrain
+from yolo.model.detector import Detector, DetectorSpec
+from yolo.params.detect_train import DetectTrain, Loss
 from yolo.training.tracking import Example
 
 _EXAMPLES = 8
@@ -46,21 +46,8 @@ class Detection:
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The original's loss and its terms."""
-        spec, scales = self._spec, self._params.loss
         pictures = augment.recolour(batch.images, batch.colour)
-        classes = len(spec.classes)
-        losses = detection_loss(
-            model(pictures).float(),
-            encode_batch(batch.boxes, images=len(pictures), grid=spec.grid, classes=classes),
-            grid=spec.grid,
-            boxes=spec.boxes,
-            classes=classes,
-            coord_scale=scales.coord_scale,
-            object_scale=scales.object_scale,
-            noobject_scale=scales.noobject_scale,
-            class_scale=scales.class_scale,
-            rescore=scales.rescore,
-        )
+        losses = loss_on(model(pictures).float(), batch.boxes, self._spec, self._params.loss)
         return {
             "loss": losses.total,
             "coord": losses.coord,
@@ -104,3 +91,27 @@ class Detection:
             split.boxes(index) * scale,
             split.labels(index),
         )
+
+
+def loss_on(prediction: Tensor, boxes: Tensor, spec: DetectorSpec, scales: Loss) -> DetectionLoss:
+    """The loss of a detector's output on labelled boxes.
+
+    Args:
+        prediction: (N, S*S*(C + 5B)) float.
+        boxes: (M, 6) float: number of the picture, class, cx, cy, w, h relative to it.
+        spec: of the detector.
+        scales: weights of the terms.
+    """
+    classes = len(spec.classes)
+    return detection_loss(
+        prediction,
+        encode_batch(boxes, images=len(prediction), grid=spec.grid, classes=classes),
+        grid=spec.grid,
+        boxes=spec.boxes,
+        classes=classes,
+        coord_scale=scales.coord_scale,
+        object_scale=scales.object_scale,
+        noobject_scale=scales.noobject_scale,
+        class_scale=scales.class_scale,
+        rescore=scales.rescore,
+    )

@@ -9,66 +9,35 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from yolo.data.loader import Shares, Stream
-from yolo.errors import Stopped, UserError
+from yolo.errors import Stopped
 from yolo.params.optimisation import Optimisation
 from yolo.runtime import Runtime
-from yolo.training import micro_batch, replay
+from yolo.training import finite, micro_batch
+from yolo.training.agreement import in_any_process
 from yolo.training.average import MovingAverage
 from yolo.training.checkpoint import StateFolder
 from yolo.training.console import Console
+from yolo.training.course import Course, Result, weights_of
 from yolo.training.optimiser import set_rate, sgd
 from yolo.training.running_statistics import RunningStatistics
+from yolo.training.saving import Saving
 from yolo.training.schedule import rate
 from yolo.training.stopping import OUT_OF_TIME, PREEMPTED, Stopping
 from yolo.training.task import Batch, Task
 from yolo.training.terms import Terms
 from yolo.training.tracking import Tracker
 
-_SECONDS_BETWEEN_SAVES = 8.0
-_SAVING_SHARE_OF_TIME = 0.02
 _UPDATES_BETWEEN_READINGS = 50
 """How often the host waits for an accelerator to ask whether all was finite."""
-
-
-@dataclass
-class Progress:
-    """How far a training is: everything that the next update depends on, besides the weights."""
-
-    batch: int = 0
-    """Updates done."""
-    curves: list[dict[str, float]] = field(default_factory=list)
-    """A row per validation: batch, rate, means of the loss terms since the last one, metrics."""
-    best: dict[str, Tensor] = field(default_factory=dict)
-    """Weights at the best validation; of equal ones the later counts."""
-    best_batch: int = 0
-    seconds: float = 0.0
-    """Time spent, over all starts."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """The outcome of a training."""
-
-    weights: dict[str, Tensor]
-    """The weights that `keep` asks for."""
-    batch: int
-    """The update after which they were taken."""
-    curves: list[dict[str, float]]
-    updates: int
-    """All that were done."""
-    seconds: float
-    """Time spent, over all starts."""
 
 
 class Training:
@@ -90,7 +59,8 @@ class Training:
     ) -> None:
         self._task, self._optimisation = task, optimisation
         self._seed, self._validate_every = seed, validate_every
-        self._folder, self._runtime, self._tracker = folder, runtime, tracker
+        self._folder = folder.path if folder is not None else None
+        self._runtime, self._tracker = runtime, tracker
         self._threads = runtime.threads
         self._accelerator = accelerator = Accelerator(
             cpu=runtime.device == "cpu",
@@ -104,13 +74,18 @@ class Training:
         self._network.to(memory_format=torch.channels_last)
         self._terms = Terms(accelerator.device)
         self._stopping = Stopping(runtime.max_minutes)
-        self._progress = Progress()
+        self._course = Course()
         self._optimiser = sgd(
             self._network, momentum=optimisation.momentum, decay=optimisation.decay
         )
         ema = optimisation.ema
         self._average = MovingAverage(self._network, ema) if ema else None
-        self._resume()
+        self._saving = Saving(folder, runtime, accelerator)
+        state = self._saving.load()
+        if state is not None:
+            self._go_on_from(state)
+            # What fitted once may not be outgrown: another cut of the batch rounds differently.
+            sizes = [size for size in sizes if size <= state["micro_batch"]]
         # The thread count decides the order of sums, so a resumed training keeps its own.
         torch.set_num_threads(self._threads)
         self._micro_batch = (
@@ -124,27 +99,26 @@ class Training:
             RunningStatistics(self._network, groups) if accelerator.num_processes > 1 else None
         )
         self._read_every = 1 if accelerator.device.type == "cpu" else _UPDATES_BETWEEN_READINGS
-        self._started = self._saved_at = time.monotonic()
-        self._saving_took = 0.0
+        self._started = time.monotonic()
 
     def run(self, keep: str) -> Result:
         """Train to the last batch; raise `Stopped` when told to stop before."""
-        progress, last = self._progress, self._optimisation.batches
+        course, last = self._course, self._optimisation.batches
         with self._stopping.listening(), self._console() as console:
-            for update, batches in self._updates(progress.batch + 1, last):
+            for update, batches in self._updates(course.batch + 1, last):
                 self._update(update, batches)
-                progress.batch = update
+                course.batch = update
                 is_validated = update % self._validate_every == 0 or update == last
+                console.advance(update, self._shown)
                 if is_validated:
                     self._validate(update, console)
-                console.advance(update, self._shown)
                 if self._is_over(update, is_validated):
                     break
-        seconds = progress.seconds + time.monotonic() - self._started
-        kept, batch = progress.best, progress.best_batch
+        seconds = course.seconds + time.monotonic() - self._started
+        kept, batch = course.best, course.best_batch
         if keep == "last":
-            kept, batch = _weights(self._evaluated()), progress.batch
-        return Result(kept, batch, progress.curves, progress.batch, seconds)
+            kept, batch = weights_of(self._evaluated()), course.batch
+        return Result(kept, batch, course.curves, course.batch, seconds)
 
     def _updates(self, first: int, last: int) -> Iterator[tuple[int, list[Batch]]]:
         """Number and micro-batches of each update."""
@@ -210,43 +184,21 @@ class Training:
     def _attempt(self, size: int) -> None:
         """A forward and backward pass on `size` images of the next update."""
         self._micro_batch = size
-        first = self._progress.batch + 1
+        first = self._course.batch + 1
         self._network.train()
         batch = next(iter(self._task.batches(self._shares(first, first), 0)))
         self._backward(self._network, batch, 1)
 
     def _check_finite(self) -> None:
-        failure = self._terms.failure()
-        if failure is None:
-            return
-        update, terms = failure
-        shown = ", ".join(f"{name} {value:g}" for name, value in terms.items())
-        whole = Shares(
-            Stream(self._task.images, self._seed),
-            update,
-            update,
-            self._optimisation.batch,
-            self._micro_batch,
-        )
-        batches = list(self._task.batches(whole, 0))
-        saved = ""
-        if self._folder is not None:
-            path = self._folder.path / replay.FILE
-            try:
-                weights = self._network.state_dict()
-                replay.save(path, update=update, terms=terms, batches=batches, model=weights)
-                saved = f"The batch is saved; look at it with `yolov1 inspect batch {path}`. "
-            except (OSError, RuntimeError) as error:
-                saved = f"The batch could not be saved ({error}). "
-        names = ", ".join(name for batch in batches for name in batch.names)
-        raise UserError(
-            f"the loss or its gradient is not finite at batch {update}: {shown}. "
-            f"Images of the batch: {names}. {saved}"
-            "Lower optimisation.schedule.learning_rate, lengthen its burn_in or set clip_norm."
-        )
+        finite.check(self._terms, self._network, self._task, self._whole, self._folder)
+
+    def _whole(self, update: int) -> Shares:
+        """The micro-batches of an update, those of all processes."""
+        stream = Stream(self._task.images, self._seed)
+        return Shares(stream, update, update, self._optimisation.batch, self._micro_batch)
 
     def _validate(self, update: int, console: Console) -> None:
-        progress, accelerator = self._progress, self._accelerator
+        accelerator = self._accelerator
         started, speed = time.monotonic(), console.images_per_second(update)
         row: dict[str, float] = {
             "batch": update,
@@ -258,10 +210,7 @@ class Training:
             model = self._evaluated().eval()
             with torch.inference_mode():
                 row |= self._task.validate(model)
-            metric = row[self._task.metric]
-            if not progress.curves or metric >= max(r[self._task.metric] for r in progress.curves):
-                progress.best, progress.best_batch = _weights(model), update
-            progress.curves.append(row)
+            self._course.add(row, self._task.metric, model)
             if self._tracker is not None:
                 self._tracker.log(update, row | {"images_per_second": speed})
                 self._tracker.log_examples(update, self._task.examples())
@@ -278,7 +227,7 @@ class Training:
         console = Console(
             batch=self._optimisation.batch,
             images=self._task.images,
-            first=self._progress.batch + 1,
+            first=self._course.batch + 1,
             last=self._optimisation.batches,
             is_shown=self._accelerator.is_main_process,
         )
@@ -301,15 +250,15 @@ class Training:
         orders = [
             self._stopping.is_told(),
             self._stopping.is_out_of_time(),
-            accelerator.is_main_process and self._is_time_to_save(),
-            accelerator.is_main_process and self._is_settled(),
+            self._saving.is_due(update),
+            self._course.is_settled(self._optimisation.patience, self._task.metric),
         ]
-        told, out_of_time, is_time_to_save, is_settled = self._in_any_process(orders)
+        told, out_of_time, is_time_to_save, is_settled = in_any_process(accelerator, orders)
         if is_settled or update == last:
             return True
         if told or out_of_time or is_time_to_save:
             self._check_finite()
-            self._save()
+            self._saving.save(self._state)
         if told or out_of_time:
             why = "stopped" if told else "YOLO_MAX_MINUTES is spent: stopped"
             raise Stopped(
@@ -319,73 +268,26 @@ class Training:
             )
         return False
 
-    def _in_any_process(self, flags: list[bool]) -> list[bool]:
-        """For each flag whether it is set in one process at least."""
-        if self._accelerator.num_processes == 1:
-            return flags
-        sent = torch.tensor(flags, dtype=torch.int32, device=self._accelerator.device)
-        dist.all_reduce(sent, dist.ReduceOp.MAX)
-        return [bool(flag) for flag in sent.tolist()]
+    def _state(self) -> dict[str, Any]:
+        """All from which the training goes on; what only the main process saves, it alone has."""
+        state: dict[str, Any] = {"terms": self._terms.state_dict()}
+        if not self._accelerator.is_main_process:
+            return state
+        course, now = self._course, time.monotonic()
+        course.seconds += now - self._started
+        self._started = now
+        return state | {
+            "course": vars(course),
+            "threads": self._threads,
+            "micro_batch": self._micro_batch,
+            "model": self._network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "average": self._average.state_dict() if self._average is not None else None,
+        }
 
-    def _is_settled(self) -> bool:
-        """Whether `patience` validations in a row were no better than the best."""
-        patience, progress = self._optimisation.patience, self._progress
-        if patience is None or not progress.curves:
-            return False
-        metrics = [row[self._task.metric] for row in progress.curves]
-        return len(metrics) - 1 - metrics.index(max(metrics)) >= patience
-
-    def _is_time_to_save(self) -> bool:
-        waited = time.monotonic() - self._saved_at
-        done = self._runtime.save_batches
-        if done and self._progress.batch % done == 0:
-            return True
-        wanted = self._runtime.save_seconds
-        if wanted is None:
-            wanted = max(_SECONDS_BETWEEN_SAVES, self._saving_took / _SAVING_SHARE_OF_TIME)
-        return waited >= wanted
-
-    def _save(self) -> None:
-        """Save the state in the main process; when that fails all processes stop."""
-        started, error = time.monotonic(), None
-        state = {"terms": self._terms.state_dict()}
-        if self._folder is not None:
-            progress = self._progress
-            progress.seconds += started - self._started
-            self._started = started
-            state |= {
-                "progress": vars(progress),
-                "threads": self._threads,
-                "model": self._network.state_dict(),
-                "optimiser": self._optimiser.state_dict(),
-                "average": self._average.state_dict() if self._average is not None else None,
-            }
-            try:
-                self._folder.save(state)
-            except UserError as failed:
-                error = failed
-        if self._in_any_process([error is not None])[0] and error is None:
-            error = UserError("the main process could not save the state")
-        if error is not None:
-            raise error
-        self._saved_at = time.monotonic()
-        self._saving_took = self._saved_at - started
-
-    def _resume(self) -> None:
-        """Load the state in the main process; the others, maybe on other machines, get it."""
+    def _go_on_from(self, state: dict[str, Any]) -> None:
         accelerator = self._accelerator
-        state = self._folder.load() if self._folder is not None else None
-        if accelerator.num_processes > 1:
-            (state,) = broadcast_object_list([state])
-        if state is None:
-            if self._folder is not None and self._folder.others_unfinished:
-                print(
-                    "parameters, code or data have changed since an unfinished training: "
-                    "starting from the first batch",
-                    file=sys.stderr,
-                )
-            return
-        self._progress = Progress(**state["progress"])
+        self._course = Course(**state["course"])
         self._threads = state["threads"]
         self._network.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -395,11 +297,7 @@ class Training:
             state["terms"], accelerator.process_index, accelerator.num_processes
         )
         if accelerator.is_main_process:
-            print(f"going on after batch {self._progress.batch}", file=sys.stderr)
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            print(f"going on after batch {self._course.batch}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,0 +1,115 @@
+"""A problem for the training loop that takes milliseconds, and how to train on it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from yolo.data.loader import load
+from yolo.params.optimisation import Optimisation
+from yolo.runtime import Runtime
+from yolo.training.checkpoint import StateFolder
+from yolo.training.loop import Training
+from yolo.training.tracking import Tracker
+
+OPTIMISATION = Optimisation.model_validate(
+    {
+        "batch": 8,
+        "batches": 12,
+        "batch_norm_images": 2,
+        "precision": "fp32",
+        "momentum": 0.9,
+        "decay": 0.001,
+        "clip_norm": None,
+        "ema": None,
+        "patience": None,
+        "schedule": {
+            "policy": "constant",
+            "learning_rate": 0.05,
+            "burn_in": 0,
+            "power": 1.0,
+            "steps": [],
+            "scales": [],
+        },
+    }
+)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    names: list[str]
+    places: torch.Tensor
+
+    def to(self, device):
+        return self
+
+
+class Points:
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, place):
+        return place
+
+
+def collate(places):
+    return Numbers([str(place) for place in places], torch.tensor(places, dtype=torch.float32))
+
+
+class Regression:
+    """Learn a line; dropout makes each update depend on its own random numbers."""
+
+    metric = "accuracy"
+    images = 20
+
+    def __init__(self, happening=None):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self._happening = happening or (lambda update: None)
+        self._updates = 0
+
+    def batches(self, shares, workers):
+        return load(Points(), shares, collate, workers)
+
+    def loss(self, model, batch):
+        self._updates += 1
+        self._happening(self._updates)
+        error = model(batch.places / 20)[:, 0] - batch.places[:, 1] / 20
+        return {"loss": error.square().mean(), "term": error.abs().mean()}
+
+    def validate(self, model):
+        return {"accuracy": 0.5}
+
+    def examples(self):
+        return ()
+
+
+class Linear(Regression):
+    """Without dropout, for what must not depend on how a batch is cut."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def train(folder, task, *, keep="last", optimisation=OPTIMISATION, runtime=None):
+    state = StateFolder(folder, "0")
+    runtime = runtime or Runtime(device="cpu", threads=1)
+    tracker = Tracker(state.path, "disabled", "test", {})
+    training = Training(
+        task,
+        optimisation,
+        seed=1,
+        validate_every=5,
+        folder=state,
+        runtime=runtime,
+        tracker=tracker,
+    )
+    try:
+        return training.run(keep)
+    finally:
+        tracker.close()
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)

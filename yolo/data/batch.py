@@ -1,0 +1,50 @@
+"""Pictures side by side, as both trainings load them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One cropped or warped picture, and the colour change still to be made."""
+
+    name: str
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    colour: tuple[float, float, float]
+    """Hue shift, factor of the saturation, factor of the exposure."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples side by side; `to` moves what the device needs."""
+
+    names: list[str]
+    images: Tensor
+    """(N, H, W, 3) uint8 RGB."""
+    colour: Tensor
+    """(N, 3) float: hue shift, factors of saturation and exposure."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch with its tensors on `device`."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name, value in values
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+
+def side_by_side(samples: Sequence[Sample]) -> dict[str, Any]:
+    """What the batch of `samples` holds whatever they are trained for: the fields of `Batch`."""
+    return {
+        "names": [sample.name for sample in samples],
+        "images": torch.from_numpy(np.stack([sample.image for sample in samples])),
+        "colour": torch.tensor([sample.colour for sample in samples], dtype=torch.float32),
+    }
