@@ -78,6 +78,23 @@ def test_a_fresh_clone_pulls_and_predicts_without_data_or_training(
     assert str(picture) in said
 
 
+def test_predict_takes_a_version_from_any_folder(published: Project, tmp_path: Path) -> None:
+    picture = next((published.root / "reports/evaluate/pictures").glob("*.jpg"))
+    options = ("--json", "--score-threshold", "0", str(picture))
+    expected = json.loads(published.run("yolov1", "predict", *options))
+    assert expected[0]["detections"]
+    elsewhere = Project(tmp_path)
+    kept = {"XDG_CACHE_HOME": str(tmp_path / "kept")}
+    version = "--model detector@v0.1.0 --repo $PROJECT"
+    found = elsewhere.run(
+        # what goes to standard error is no JSON
+        *("sh", "-c", f"yolov1 predict {version} {' '.join(options)} 2>said"),
+        **kept, PROJECT=str(published.root),
+    )  # fmt: skip
+    assert json.loads(found) == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "said"}
+
+
 @pytest.mark.slow
 def test_a_clone_runs_evaluate_alone(clone: Project, published: Project) -> None:
     clone.change("evaluate.nms_iou", 0.3)
