@@ -52,6 +52,8 @@ OPTIONAL = {
     "great_expectations": "yolo.data.expectations",
     "wandb": "yolo.training.tracking",
     "distributed": "yolo.data.workers",
+    "starlette": "yolo.inference.demo",
+    "uvicorn": "yolo.inference.demo",
 }
 
 
@@ -95,12 +97,12 @@ def test_every_package_of_the_library_has_a_rank() -> None:
     assert found == set(RANKS)
 
 
-def test_the_library_imports_no_orchestration_except_in_named_files(
+def test_the_library_imports_orchestration_and_servers_only_in_named_files(
     imports: grimp.ImportGraph,
 ) -> None:
     wrong = [
         f"{importer} imports {package}"
-        for package in ORCHESTRATION
+        for package in {*ORCHESTRATION, *OPTIONAL}
         if package in imports.modules
         for importer in imports.find_modules_that_directly_import(package)
         if importer.startswith("yolo.") and importer != OPTIONAL.get(package)

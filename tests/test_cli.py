@@ -89,6 +89,9 @@ def test_predict_goes_on_after_an_unreadable_file(project: Path) -> None:
         (["album/deeper/nothing"], None),
         (["models"], "no picture in models"),
         (["album", "--weights", "album/notes.txt"], "not a whole safetensors file"),
+        (["album", "--model", "detector@v1.0.0"], "detector@v1.0.0 cannot be fetched from"),
+        (["album", "--model", "a@v1.0.0", "--weights", "b"], "--weights and --model each name"),
+        (["album", "--repo", "."], "--repo is the project of a released --model"),
     ],
 )
 def test_predict_refuses_with_one_message(

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from yolo.commands import check, convert, inspect, predict, profile, score
+from yolo.commands import check, convert, demo, inspect, predict, profile, score
 from yolo.errors import UserError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (predict, check, score, convert, profile):
+for group in (predict, demo, check, score, convert, profile):
     app.add_typer(group.app)
 app.add_typer(inspect.app, name="inspect")
 

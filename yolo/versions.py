@@ -42,8 +42,9 @@ def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None
         folder: Where fetched files are kept; None: `yolov1` in the user's cache.
 
     Raises:
-        UserError: There is no such project or version, its remote does not answer or refuses, or
-            what it holds is missing or corrupt. Nothing is left behind then.
+        UserError: There is no such project or version (those that there are get named), its remote
+            does not answer or refuses, or what it holds is missing or corrupt. Nothing is left
+            behind then.
     """
     name, version = parse(model)
     address = str(Path.cwd() if repo is None else repo)
@@ -62,8 +63,13 @@ def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None
 
 def _fetch(name: str, version: str | None, address: str, folder: Path) -> Path:
     from dvc.api import DVCFileSystem, artifacts_show
+    from dvc.exceptions import ArtifactNotFoundError
 
-    found = artifacts_show(name, version=version, repo=address)
+    try:
+        found = artifacts_show(name, version=version, repo=address)
+    except ArtifactNotFoundError:
+        asked = f"{name}@{version}" if version else f"version of {name}"
+        raise UserError(f"{address} has no {asked}; {_released(name, address)}") from None
     files = DVCFileSystem(address, rev=found["rev"])
     source = Path(found["path"]).as_posix()
     expected = files.info(source)["dvc_info"]["md5"]
@@ -79,6 +85,23 @@ def _fetch(name: str, version: str | None, address: str, folder: Path) -> Path:
                 f"instead of {expected}; docs/remotes.md says how to repair it"
             )
     return path
+
+
+def _released(name: str, address: str) -> str:
+    """The versions that there are, in words: those of `name`, or else of every model."""
+    from dvc.repo import Repo
+
+    with Repo.open(address, subrepos=True, uninitialized=True) as repo:
+        tags = {tag for tag in repo.scm.list_tags() if "@" in tag}
+    # NAME@vX.Y.Z! takes a version back
+    kept = [tag for tag in tags if _MODEL.fullmatch(tag) and f"{tag}!" not in tags]
+    named = [tag for tag in kept if tag.startswith(f"{name}@")] or kept
+    return f"released are: {', '.join(sorted(named, key=_order))}" if named else "none is released"
+
+
+def _order(tag: str) -> tuple[str, list[int]]:
+    name, _, version = tag.partition("@v")
+    return name, [int(part) for part in version.split(".")]
 
 
 def _cache() -> Path:

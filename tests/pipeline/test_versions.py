@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from project_copy import Project
 
+import yolo
 from stages.models import table
 from yolo.files import digest
 
@@ -76,6 +77,19 @@ def test_a_fresh_clone_pulls_and_predicts_without_data_or_training(
     picture = next((published.root / "reports/evaluate/pictures").glob("*.jpg"))
     said = clone.run("yolov1", "predict", "--weights", WEIGHTS, "--json", str(picture))
     assert str(picture) in said
+
+
+def test_predict_takes_a_version_from_any_folder(published: Project, tmp_path: Path) -> None:
+    picture = next((published.root / "reports/evaluate/pictures").glob("*.jpg"))
+    elsewhere = Project(tmp_path)
+    options = f"--model detector@v0.1.0 --repo {published.root} --json --score-threshold 0"
+    # what goes to standard error is no JSON
+    command = ("sh", "-c", f"yolov1 predict {options} {picture} 2>said")
+    (found,) = json.loads(elsewhere.run(*command, XDG_CACHE_HOME=str(tmp_path / "kept")))
+    expected = yolo.load(published.root / WEIGHTS).predict(picture, score_threshold=0)
+    assert len(expected.scores) > 0
+    assert [own["score"] for own in found["detections"]] == pytest.approx(expected.scores, abs=1e-5)
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "said"}
 
 
 @pytest.mark.slow

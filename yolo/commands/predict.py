@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from yolo.commands.chosen import Released, Repo, Weights, chosen_weights
 from yolo.commands.console import Json, print_json
-from yolo.errors import UserError
 
 app = typer.Typer()
 
@@ -18,9 +18,9 @@ def predict(
         list[str] | None,
         typer.Argument(metavar="[PATH]…", help="Pictures, videos, folders, patterns."),
     ] = None,
-    weights: Annotated[
-        Path, typer.Option(help="Detector weights, or an exported .onnx file.")
-    ] = Path("models/detector.safetensors"),
+    weights: Weights = None,
+    model: Released = None,
+    repo: Repo = None,
     camera: Annotated[
         Path | None, typer.Option(help="A camera, such as /dev/video0, until Ctrl-C or --frames.")
     ] = None,
@@ -60,19 +60,15 @@ def predict(
     Files that cannot be read are named and do not stop the others; the exit status is 1 then.
     """
     from yolo.files import write_json
-    from yolo.hub import load
     from yolo.inference import results
+    from yolo.inference.model import load_model
     from yolo.inference.run import predict_paths
 
     folder = out if out is not None or as_json else Path("predictions")
-    if not weights.is_file():
-        raise UserError(
-            f"{weights} does not exist; train with `make repro`, or name weights with --weights"
-        )
-    model = load(weights, backend=backend)
+    detector = load_model(chosen_weights(weights, model, repo), backend)
     records, problems = predict_paths(
         paths or [],
-        model,
+        detector,
         folder if form == "pictures" else None,
         score_threshold=score_threshold,
         nms_iou=nms_iou,
@@ -83,11 +79,11 @@ def predict(
         if form == "json":
             write_json(folder / "detections.json", records)
         elif form == "voc":
-            results.write_voc(folder, records, model.classes)
+            results.write_voc(folder, records, detector.classes)
         elif form == "voc-xml":
             results.write_voc_xml(folder, records)
         elif form == "coco":
-            results.write_coco(folder, records, model.classes, coco)
+            results.write_coco(folder, records, detector.classes, coco)
     if as_json:
         print_json(records)
     else:
