@@ -89,7 +89,7 @@ DAMAGE = {
     "no picture": ({JPG: None}, [(XML, 0, "missing_image", "missing", "drop_image")]),
     "half a picture": (
         {JPG: picture(1)[:-200]},
-        [(JPG, 0, "unreadable_image", "is truncated or damaged", "drop_image")],
+        [(JPG, 0, "unreadable_image", "is truncated", "drop_image")],
     ),
     "the head of a picture": (
         {JPG: picture(1)[:200]},

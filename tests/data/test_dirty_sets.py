@@ -79,6 +79,22 @@ def huge_jpeg() -> bytes:
     return bytes(data)
 
 
+def overwritten(with_: bytes) -> bytes:
+    """The JPEG with bytes in its middle replaced; decoders fill in and say nothing."""
+    data, middle = CLEAN[JPG], len(CLEAN[JPG]) // 2
+    return data[:middle] + with_ + data[middle + len(with_) :]
+
+
+def without_middle() -> bytes:
+    data, third = CLEAN[JPG], len(CLEAN[JPG]) // 3
+    return data[:third] + data[-third:]
+
+
+def swapped_restarts() -> bytes:
+    """The marker after the third group of blocks says that it comes after the sixth."""
+    return saved(PICTURE, restart_marker_blocks=4).replace(b"\xff\xd2", b"\xff\xd5", 1)
+
+
 def entities() -> bytes:
     nested = b'<!ENTITY a "xxxxxxxxxx"><!ENTITY b "&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">'
     return b"<!DOCTYPE annotation [" + nested + b"]>" + labelled().replace(b"gear", b"&c;")
@@ -95,6 +111,9 @@ ACCEPTED = {
     "CMYK": {JPG: saved(PICTURE.convert("CMYK"))},
     "grey": {JPG: saved(PICTURE.convert("L"))},
     "progressive": {JPG: saved(PICTURE, progressive=True)},
+    "restart markers": {JPG: saved(PICTURE, restart_marker_blocks=4)},
+    "a byte too many before the end of a JPEG": {JPG: CLEAN[JPG][:-2] + b"\x7f\xff\xd9"},
+    "bytes behind the end of a JPEG": {JPG: CLEAN[JPG] + bytes(20)},
     "a byte order mark in the XML": {XML: b"\xef\xbb\xbf" + labelled()},
     "UTF-16 XML": {
         XML: ('<?xml version="1.0" encoding="utf-16"?>' + labelled().decode()).encode("utf-16")
@@ -161,6 +180,22 @@ DIRTY = {
     ),
     "a JPEG without its last bytes": (
         {JPG: CLEAN[JPG][:-2]},
+        [(JPG, None, "unreadable_image", "warning", "drop_image")],
+    ),
+    "a JPEG with zeros in its middle": (
+        {JPG: overwritten(bytes(512))},
+        [(JPG, None, "unreadable_image", "warning", "drop_image")],
+    ),
+    "a JPEG with a web page in its middle": (
+        {JPG: overwritten(b"<html>502</html>" * 32)},
+        [(JPG, None, "unreadable_image", "warning", "drop_image")],
+    ),
+    "a JPEG without its middle": (
+        {JPG: without_middle()},
+        [(JPG, None, "unreadable_image", "warning", "drop_image")],
+    ),
+    "a JPEG with a wrong restart marker": (
+        {JPG: swapped_restarts()},
         [(JPG, None, "unreadable_image", "warning", "drop_image")],
     ),
     "an empty file": ({JPG: b""}, [(JPG, None, "unreadable_image", "warning", "drop_image")]),

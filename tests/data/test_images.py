@@ -67,6 +67,24 @@ def test_a_truncated_picture_is_an_error(kind: str, share: float) -> None:
         decode(data[: int(len(data) * share)], "dog.jpg")
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "new", "why"),
+    [
+        (-2, None, b"", "is truncated"),
+        (-300, -2, b"", "has corrupt data: premature end of data segment"),
+        (-2, -2, bytes(50), r"has corrupt data: \d\d extraneous bytes"),
+    ],
+)
+def test_damage_that_decoders_hide_is_an_error(
+    start: int, stop: int | None, new: bytes, why: str
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = bytearray(encode_jpeg(noise))
+    data[slice(start, stop)] = new
+    with pytest.raises(UserError, match=rf"dog\.jpg cannot be decoded: it {why}"):
+        decode(bytes(data), "dog.jpg")
+
+
 def test_jpeg_survives_the_way_there_and_back() -> None:
     smooth = np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None].repeat(48, 0).repeat(3, 2)
     back = decode(encode_jpeg(smooth), "a")

@@ -1,7 +1,10 @@
 """Encoded pictures to pixels and back."""
 
+import re
+
 import cv2
 import numpy as np
+import simplejpeg
 
 from yolo.errors import UserError
 
@@ -9,6 +12,10 @@ from yolo.errors import UserError
 # program does not read it either.
 _STORED_PIXELS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_QUALITY = 95
+_JPEG = b"\xff\xd8"
+_SURPLUS = re.compile(r"(\d+) extraneous bytes")
+_HARMLESS_SURPLUS = 8
+"""Bytes. Some encoders leave a few behind the last pixel, in sound pictures of ImageNet too."""
 
 
 def decode(data: bytes | memoryview, name: str) -> np.ndarray:
@@ -26,13 +33,44 @@ def decode(data: bytes | memoryview, name: str) -> np.ndarray:
     Raises:
         UserError: The bytes are truncated, damaged or no picture.
     """
+    found = try_decode(data)
+    if isinstance(found, str):
+        raise UserError(f"{name} cannot be decoded: it {found}")
+    return found
+
+
+def try_decode(data: bytes | memoryview) -> np.ndarray | str:
+    """As `decode`, or what is wrong with the bytes, to be read after "it".
+
+    A JPEG that is damaged in its middle is wrong, though most programs show it with grey or
+    shifted parts. Damage after which the coded data happen to fit together again is not noticed.
+    """
+    # Arrow's buffers are of signed bytes, which equal no `bytes`.
+    encoded = np.frombuffer(data, np.uint8)
+    if encoded[:2].tobytes() == _JPEG:
+        try:
+            return simplejpeg.decode_jpeg(encoded, "RGB")
+        except ValueError as error:
+            damage = _damage(str(error))
+        if damage:
+            return damage
+    # Other formats, and JPEGs that TurboJPEG does not know: CMYK of several resolutions.
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _STORED_PIXELS)
+        image = cv2.imdecode(encoded, _STORED_PIXELS)
     except cv2.error:
         image = None
-    if image is None:
-        raise UserError(f"{name} cannot be decoded: it is truncated, damaged or no picture")
-    return image
+    return "is truncated, damaged or no picture" if image is None else image
+
+
+def _damage(warning: str) -> str | None:
+    """What libjpeg's warning says about the pixels; None: they are right, or it cannot tell."""
+    if warning == "Premature end of JPEG file":
+        return "is truncated"
+    kind, _, detail = warning.partition(": ")
+    surplus = _SURPLUS.search(detail)
+    if kind != "Corrupt JPEG data" or (surplus and int(surplus[1]) <= _HARMLESS_SURPLUS):
+        return None
+    return f"has corrupt data: {detail}"
 
 
 def encode_jpeg(image: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:

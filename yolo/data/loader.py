@@ -6,6 +6,7 @@ depend on the seed and k alone; workers, processes and restarts change nothing.
 """
 
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from yolo.errors import UserError
 
 Place = tuple[int, int]
 """(epoch, index): an image of the split, drawn in an epoch."""
@@ -67,9 +70,13 @@ def load(
     batches: Sampler[list[Place]] | Sequence[list[Place]],
     collate: Callable[[list[Sample]], Any],
     workers: int,
-) -> DataLoader[Any]:
-    """Iterate over collated batches, decoded by `workers` processes (0: by this one)."""
-    return DataLoader(
+) -> Iterator[Any]:
+    """Iterate over collated batches, decoded by `workers` processes (0: by this one).
+
+    Raises:
+        UserError: As `samples` raise it, wherever they are read.
+    """
+    loader = DataLoader(
         samples,
         batch_sampler=batches,  # type: ignore[arg-type]
         collate_fn=collate,
@@ -77,6 +84,16 @@ def load(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_start_worker,
     )
+    try:
+        yield from loader
+    except Exception as error:
+        # The frames refer to the workers and to each other, so that nothing would end the workers
+        # and this process would wait for them for ever.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, UserError):
+            # PyTorch puts a worker's traceback in front.
+            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+        raise
 
 
 def _start_worker(worker: int) -> None:

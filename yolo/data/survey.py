@@ -102,14 +102,14 @@ def examine_picture(data: bytes, most_pixels: int) -> Picture:
                 orientation = exif.get(_EXIF_ORIENTATION, 1)
         if width * height > most_pixels:
             return Picture(content, f"{width}x{height} is above {most_pixels} pixels, the limit")
-        image = images.decode(data, "picture")
-        height, width = image.shape[:2]
+        image = images.try_decode(data)
     except UnidentifiedImageError:
         return Picture(content, "is no picture")
     except Image.DecompressionBombError:
         return Picture(content, f"has more than {most_pixels} pixels, the limit")
-    except UserError:
-        return Picture(content, "is truncated or damaged")
     except Exception as error:  # Pillow's header readers raise whatever a damaged header leads to
         return Picture(content, f"is damaged: {error}")
+    if isinstance(image, str):
+        return Picture(content, image)
+    height, width = image.shape[:2]
     return Picture(content, OK, width, height, orientation, kind, likeness(image))
