@@ -4,8 +4,11 @@ import http.client
 import io
 import json
 import shutil
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -202,6 +205,22 @@ def test_another_name_for_the_address_is_refused(port: int) -> None:
 def test_a_port_that_is_taken_is_an_error(model: Model, port: int) -> None:
     with pytest.raises(UserError, match=rf"127\.0\.0\.1 port {port}: .* give another --port"):
         serve(model, "127.0.0.1", port)
+
+
+def test_the_command_serves_until_it_is_interrupted(model: Model, tmp_path: Path) -> None:
+    save_detector(tmp_path / "d.safetensors", build_detector(model.spec))
+    command = [sys.executable, "-m", "yolo.cli", "demo", "--weights", "d.safetensors", "--port"]
+    running = subprocess.Popen([*command, "0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[0]
+        assert address.startswith("http://127.0.0.1:")
+        assert ask(int(address.rpartition(":")[2]), "GET", "/")[0] == 200
+        running.send_signal(signal.SIGINT)
+        running.wait(60)
+    finally:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium; `apt-get install chromium` brings it")

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -163,3 +165,55 @@ def test_a_foreign_or_damaged_onnx_file_is_refused(tmp_path: Path) -> None:
         yolo.load(tmp_path / "text.onnx")
     with pytest.raises(UserError, match="no weights file"):
         yolo.load(tmp_path / "gone.onnx")
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("honest")
+    export_onnx(make(folder, NANO), folder / "d.onnx", nms=False)
+    return folder / "d.onnx"
+
+
+@pytest.mark.parametrize("kept", [0, 7, 1000, -1000, -1])
+def test_a_cut_onnx_file_is_refused(kept: int, honest: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.onnx").write_bytes(honest.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"cut\.onnx"):
+        yolo.load(tmp_path / "cut.onnx")
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"grid": 10**9},
+        {"grid": "4"},
+        {"input_size": 10**9},
+        {"classes": ["disc"] * 1000},
+        {"classes": None},
+        "[" * 100_000,
+        "[]",
+        "{",
+    ],
+)
+def test_an_onnx_file_whose_card_lies_is_refused(card: Any, honest: Path, tmp_path: Path) -> None:
+    model = onnx.load(honest)
+    (entry,) = [own for own in model.metadata_props if own.key == "yolo"]
+    changed = card if isinstance(card, str) else json.dumps(json.loads(entry.value) | card)
+    entry.value = changed
+    onnx.save(model, tmp_path / "liar.onnx")
+    with pytest.raises(UserError, match=r"liar\.onnx does not describe a network"):
+        yolo.load(tmp_path / "liar.onnx")
+
+
+def test_an_onnx_file_reads_no_other_file(honest: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(1 << 20))
+    (tmp_path / "inner").mkdir()
+    model = onnx.load(honest)
+    weights = max(model.graph.initializer, key=lambda own: len(own.raw_data))
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    for place in ("../secret", str(tmp_path / "secret")):
+        del weights.external_data[:]
+        weights.external_data.add(key="location", value=place)
+        onnx.save(model, tmp_path / "inner/d.onnx")
+        with pytest.raises(UserError, match="no readable ONNX file"):
+            yolo.load(tmp_path / "inner/d.onnx")

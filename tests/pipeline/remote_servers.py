@@ -4,13 +4,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -18,6 +20,7 @@ import requests
 from moto.server import ThreadedMotoServer
 from project_copy import Project
 
+from stages.remote import describe, set_up
 from yolo.files import digest
 
 SSHD = Path("/usr/sbin/sshd")
@@ -52,8 +55,8 @@ class Storage:
     """Content of the object of this MD5; an exception when there is none."""
     write: Callable[[str, bytes | None], None]
     """Put other content there, or nothing."""
-    options: tuple[str, ...] = ()
-    """Of `yolov1 remote`."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of `stages.remote.describe`."""
     environment: dict[str, str] = field(default_factory=dict)
     push_url: str | None = None
     """Where to push when `url` can only be read."""
@@ -106,7 +109,7 @@ def s3_storage() -> Iterator[Storage]:
             client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     try:
-        yield Storage(f"s3://{BUCKET}/dvc", read, write, ("--endpoint", endpoint), AWS)
+        yield Storage(f"s3://{BUCKET}/dvc", read, write, {"endpoint": endpoint}, AWS)
     finally:
         server.stop()
 
@@ -135,7 +138,7 @@ def ssh_storage(folder: Path) -> Iterator[Storage]:
         wait_for_port(port, server)
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)
         url = f"ssh://{user.stdout.strip()}@127.0.0.1:{port}{folder / 'store'}"
-        yield folder_storage(folder / "store", url, options=("--key", str(key)))
+        yield folder_storage(folder / "store", url, options={"key": key})
     finally:
         server.terminate()
         server.wait()
@@ -223,6 +226,50 @@ class Relay:
                 end.close()
 
 
+# One process for several steps: starting DVC takes longer than any of them.
+_BEGIN = """
+from pathlib import PosixPath
+from dvc.repo import Repo
+from stages.pull import pull
+from stages.remote import describe, set_up
+from subprocess import check_call
+
+def git(*arguments):
+    check_call(["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", *arguments])
+"""
+_MAKE = """
+Repo.init()
+for content, tag in {versions!r}:
+    open("source", "wb").write(open(content, "rb").read())
+    with Repo() as repo:
+        repo.reproduce()
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "State")
+    git("tag", "--annotate", "--message", "x", tag)
+"""
+# not all tags at once: DVC would take the remote from the tags' own configuration
+_PUSH = """
+set_up(describe({url!r}, **{options!r}))
+for tag in ("detector@v1.0.0", "detector@v1.1.0"):
+    git("checkout", "--quiet", tag, "--", "dvc.lock")
+    with Repo() as repo:
+        repo.push()
+"""
+# private settings do not travel with Git
+_PULL_FIRST = """
+set_up(describe({url!r}, **{options!r}))
+git("checkout", "--quiet", "detector@v1.0.0", "--", "dvc.lock")
+pull(["models/detector.safetensors"])
+git("checkout", "--quiet", "main", "--", "dvc.lock")
+"""
+
+
+def steps(project: Project, code: str, storage: "Storage | None" = None, **values: object) -> None:
+    """Run steps with DVC in one process of their own."""
+    environment = storage.environment if storage else {}
+    project.run(sys.executable, "-c", _BEGIN + code.format(**values), **environment)
+
+
 def toy_project(root: Path, first: bytes, second: bytes) -> tuple[Project, str]:
     """A project with two commits, tags detector@v1.0.0 and v1.1.0; and the second's MD5."""
     root.mkdir()
@@ -230,11 +277,34 @@ def toy_project(root: Path, first: bytes, second: bytes) -> tuple[Project, str]:
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.git("config", "user.name", "Test")
     project.git("config", "user.email", "test@localhost")
-    project.run("dvc", "init", "--quiet")
     (root / "dvc.yaml").write_text(PIPELINE)
+    versions = []
     for content, tag in ((first, "detector@v1.0.0"), (second, "detector@v1.1.0")):
-        (root / "source").write_bytes(content)
-        project.run("dvc", "repro", "--quiet")
-        project.commit()
-        project.git("tag", "--annotate", "--message", "x", tag)
+        versions.append((str(root / ".git" / tag), tag))
+        Path(versions[-1][0]).write_bytes(content)
+    steps(project, _MAKE, versions=versions)
     return project, digest(root / WEIGHTS, "md5")
+
+
+def set_remote(project: Project, storage: Storage) -> None:
+    """What `yolov1 remote` does, in this process."""
+    with chdir(project.root):
+        set_up(describe(storage.url, **storage.options))
+
+
+def push(project: Project, storage: Storage) -> None:
+    """Set the remote up and push both versions."""
+    where = storage.push_url or storage.url
+    options = {} if storage.push_url else storage.options
+    steps(project, _PUSH, storage, url=where, options=options)
+    if storage.push_url:
+        set_remote(project, storage)
+    project.commit()
+
+
+def clone_with_first(project: Project, root: Path, storage: Storage) -> Project:
+    """A clone with the first version in its workspace and nothing else in its cache."""
+    project.run("git", "clone", "--quiet", str(project.root), str(root))
+    clone = Project(root)
+    steps(clone, _PULL_FIRST, storage, url=storage.url, options=storage.options)
+    return clone

@@ -27,12 +27,11 @@ from yolo.inference.pictures import decode_upright
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import Response
 
 LEAST_SCORE = 0.01
 """What scores less is not sent to the page; the threshold there moves above it."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
     from starlette.concurrency import run_in_threadpool
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.responses import HTMLResponse, JSONResponse
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
 
     html = _page(model, limits)
@@ -111,15 +111,17 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
         with turn:
             return examine(model, _decode(data, limits), nms_iou)
 
-    async def page(request: "Request") -> "Response":
+    async def page(request: "Request") -> Response:
         del request
         return HTMLResponse(html, headers=headers)
 
-    async def detect(request: "Request") -> "Response":
+    async def detect(request: "Request") -> Response:
         try:
             nms_iou = _share(request.query_params.get("nms_iou", str(NMS_IOU)))
             data = await _upload(request, limits.bytes)
             return JSONResponse(await run_in_threadpool(look, data, nms_iou), headers=headers)
+        except ClientDisconnect:
+            return Response(status_code=400)
         except UserError as error:
             status = error.status if isinstance(error, Refused) else 400
             return JSONResponse({"error": str(error)}, status, headers)
@@ -136,15 +138,13 @@ def serve(model: Model, host: str, port: int) -> None:
     """Serve the page until Ctrl-C; port 0: any that is free. UserError when it is taken."""
     import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port))
     except OSError as error:
         raise UserError(
             f"nothing can listen on {host} port {port}: {error.strerror}; give another --port"
         ) from None
-    name = f"[{host}]" if family == socket.AF_INET6 else host
-    print(f"http://{name}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+    print(f"http://{host}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
     if host not in _LOOPBACK:
         print("anybody who reaches this machine can use it: there is no password", file=sys.stderr)
     config = uvicorn.Config(application(model, host), log_level="warning", limit_concurrency=32)

@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yolo.detection.layout import outputs
 from yolo.errors import UserError
 from yolo.evaluation.predict import to_input
-from yolo.model.detector import Detector
-from yolo.model.weights import KEY
+from yolo.model.detector import Detector, spec_of
+from yolo.model.weights import KEY, reading_card
 
 
 class Engine(Protocol):
@@ -37,17 +38,41 @@ class OnnxEngine:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-            self.card = json.loads(self._session.get_modelmeta().custom_metadata_map[KEY])
-        except KeyError:
-            raise UserError(f"{path} was not written by `yolov1 export`") from None
         except Exception as error:  # ONNX Runtime has no common class of its exceptions
             raise UserError(f"{path} is no readable ONNX file: {error}") from None
+        card = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        if card is None:
+            raise UserError(f"{path} was not written by `yolov1 export`")
+        with reading_card(path):
+            self.spec = spec_of(_mapping(card))
+            self._check()
+
+    def _check(self) -> None:
+        """ValueError unless the graph takes and gives what the card says."""
+        spec = self.spec
+        given = {own.name: own.shape[1:] for own in self._session.get_inputs()}
+        given |= {own.name: own.shape[1:] for own in self._session.get_outputs()}
+        numbers = outputs(grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes))
+        wanted = {"images": [3, spec.input_size, spec.input_size], "prediction": [numbers]}
+        for name, shape in wanted.items():
+            if given.get(name) != shape:
+                raise ValueError(f"{name} should be {shape} and is {given.get(name)}")
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Predict."""
         images = to_input(pixels, torch.device("cpu")).numpy()
         (prediction,) = self._session.run(["prediction"], {"images": np.ascontiguousarray(images)})
         return torch.from_numpy(prediction)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        card = json.loads(text)
+    except RecursionError:
+        raise ValueError("endless nesting") from None
+    if not isinstance(card, dict):
+        raise ValueError("no mapping")
+    return card
 
 
 class TorchEngine:

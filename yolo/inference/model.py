@@ -16,8 +16,7 @@ from yolo.evaluation.predict import Detected, locate, pick_device, resize
 from yolo.files import digest
 from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
 from yolo.inference.pictures import AnyPicture, is_one, to_picture
-from yolo.model.detector import DetectorSpec, load_detector, spec_of
-from yolo.model.weights import reading_card
+from yolo.model.detector import DetectorSpec, load_detector
 
 Backend = Literal["torch", "onnx"]
 
@@ -138,8 +137,7 @@ def load_model(path: Path, backend: Backend = "torch") -> Model:
         if not path.is_file():
             raise UserError(f"there is no weights file {path}")
         engine = OnnxEngine(path if path.suffix == ".onnx" else _exported(path), settings.threads)
-        with reading_card(path):
-            return Model(spec_of(engine.card), engine)
+        return Model(engine.spec, engine)
     detector = load_detector(path).to(pick_device(settings.device))
     return Model(detector.spec, TorchEngine(detector))
 
