@@ -65,8 +65,6 @@ def main() -> None:
         raise UserError("usage: python -m stages.validate " + "|".join(INPUTS))
     key = arguments[0]
     inputs: Classification | Detection = read_inputs(INPUTS[key])
-    # Its import takes seconds, which pass while the pictures are decoded.
-    Thread(target=expectations.load, daemon=True).start()
     raw, reports = Path("data") / "raw" / key, Path("reports") / "validate" / key
     outcomes: list[tuple[str, expectations.Outcome]] = []
 
@@ -85,6 +83,9 @@ def main() -> None:
     workers = Workers(runtime.workers or runtime.threads, runtime.dask_scheduler)
     limits = archives.Limits(**inputs.limits.archive.model_dump())
     with Archives(raw, limits) as files:
+        # Its import takes seconds, which pass while other processes decode the pictures; before,
+        # it would only hold the index up.
+        Thread(target=expectations.load, daemon=True).start()
         assessment = assess(files, contract_of(key, inputs), engine, f"validate {key}", workers)
         with replacing_folder(reports / "data_docs") as folder:
             expectations.write_data_docs(folder, outcomes)

@@ -54,3 +54,31 @@ def write_devkit() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def repeated() -> Callable[..., tuple[Detections, Truth]]:
+    """Function that repeats every image as often as drawn, each copy an image of its own."""
+
+    def repeat(detections: Detections, truth: Truth, draws: np.ndarray) -> tuple[Detections, Truth]:
+        images = np.repeat(np.arange(len(draws)), draws)
+        rows = [np.flatnonzero(detections.image == image) for image in images]
+        objects = [np.flatnonzero(truth.image == image) for image in images]
+        row, item = np.concatenate(rows), np.concatenate(objects)
+        copies = np.arange(len(images))
+        return (
+            Detections(
+                np.repeat(copies, [len(r) for r in rows]),
+                detections.label[row],
+                detections.score[row],
+                detections.box[row],
+            ),
+            Truth(
+                np.repeat(copies, [len(o) for o in objects]),
+                truth.label[item],
+                truth.box[item],
+                truth.difficult[item],
+            ),
+        )
+
+    return repeat

@@ -7,35 +7,12 @@ import numpy as np
 import pytest
 
 from yolo.evaluation import bootstrap
-from yolo.evaluation.voc_ap import Detections, Truth, rank, score
-
-
-def repeat(detections: Detections, truth: Truth, draws: np.ndarray) -> tuple[Detections, Truth]:
-    """Every image as often as drawn, each copy an image of its own."""
-    images = np.repeat(np.arange(len(draws)), draws)
-    rows = [np.flatnonzero(detections.image == image) for image in images]
-    objects = [np.flatnonzero(truth.image == image) for image in images]
-    row, item = np.concatenate(rows), np.concatenate(objects)
-    copies = np.arange(len(images))
-    return (
-        Detections(
-            np.repeat(copies, [len(r) for r in rows]),
-            detections.label[row],
-            detections.score[row],
-            detections.box[row],
-        ),
-        Truth(
-            np.repeat(copies, [len(o) for o in objects]),
-            truth.label[item],
-            truth.box[item],
-            truth.difficult[item],
-        ),
-    )
+from yolo.evaluation.voc_ap import rank, score
 
 
 @pytest.mark.parametrize("name", ["main_", "edge_"])
 def test_a_resample_scores_as_the_repeated_images_do(
-    reference: Callable[[str], Any], name: str
+    reference: Callable[[str], Any], repeated: Callable[..., Any], name: str
 ) -> None:
     detections, truth, classes, data = reference(name)
     images = int(data["n_images"])
@@ -43,7 +20,7 @@ def test_a_resample_scores_as_the_repeated_images_do(
     weights[0] = 1
     resampled = bootstrap.resample(rank(detections, truth, classes), truth, weights)
     for number, draws in enumerate(weights):
-        expected = score(*repeat(detections, truth, draws), classes)
+        expected = score(*repeated(detections, truth, draws), classes)
         np.testing.assert_allclose(
             resampled.ap07[number], [c.ap07 for c in expected.per_class], atol=1e-12
         )

@@ -58,6 +58,9 @@ def test_the_metrics_are_plain_values(scene: tuple[Analysis, Detections]) -> Non
     assert (values["images"], values["objects"], values["difficult"]) == (20, 40, 0)
     bounds = values["interval_95"]["voc_map"]
     assert 0.6 < bounds["low"] < 0.75 < bounds["high"] < 0.9
+    for name in ("coco_map", "coco_map50", "coco_map75"):
+        bounds = values["interval_95"][name]
+        assert bounds["low"] < values[name] < bounds["high"] < bounds["low"] + 0.3
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends(scene: tuple[Analysis, Detections]) -> None:

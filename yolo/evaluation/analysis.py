@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo.evaluation import bootstrap, coco_ap, errors
+from yolo.evaluation import bootstrap, coco_ap, coco_bootstrap, errors
 from yolo.evaluation.bootstrap import Interval
 from yolo.evaluation.calibration import Calibration, calibrate
 from yolo.evaluation.coco_ap import CocoScores
+from yolo.evaluation.coco_matches import match
 from yolo.evaluation.confusion import Confusion, confuse
 from yolo.evaluation.errors import Anatomy, SizeRow
 from yolo.evaluation.gallery import PerImage, per_image
@@ -49,6 +50,9 @@ class Analysis:
     coco: CocoScores
     voc07_map_interval: Interval
     voc_map_interval: Interval
+    coco_map_interval: Interval
+    coco_map50_interval: Interval
+    coco_map75_interval: Interval
     ap07_intervals: tuple[Interval, ...]
     curves: tuple[Curve, ...]
     anatomies: tuple[Anatomy, ...]
@@ -76,7 +80,9 @@ def analyse(
     images = len(sizes)
     scores = score(detections, truth, len(classes))
     rankings = [result.ranking for result in scores.per_class]
-    resampled = bootstrap.resample(rankings, truth, bootstrap.draw(images))
+    weights = bootstrap.draw(images)
+    resampled = bootstrap.resample(rankings, truth, weights)
+    coco = coco_bootstrap.resample(match(detections, truth), truth, len(classes), weights)
     kinds = errors.kinds(rankings, detections, truth, classes)
     return Analysis(
         classes=tuple(classes),
@@ -86,6 +92,9 @@ def analyse(
         coco=coco_ap.score(detections, truth, len(classes)),
         voc07_map_interval=bootstrap.interval(resampled.voc07_map),
         voc_map_interval=bootstrap.interval(resampled.voc_map),
+        coco_map_interval=bootstrap.interval(coco.map),
+        coco_map50_interval=bootstrap.interval(coco.map50),
+        coco_map75_interval=bootstrap.interval(coco.map75),
         ap07_intervals=tuple(bootstrap.interval(column) for column in resampled.ap07.T),
         curves=tuple(curve(result) for result in scores.per_class),
         anatomies=tuple(errors.anatomy(r, k) for r, k in zip(rankings, kinds, strict=True)),
@@ -121,6 +130,9 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
         "interval_95": {
             "voc07_map": _bounds(analysis.voc07_map_interval),
             "voc_map": _bounds(analysis.voc_map_interval),
+            "coco_map": _bounds(analysis.coco_map_interval),
+            "coco_map50": _bounds(analysis.coco_map50_interval),
+            "coco_map75": _bounds(analysis.coco_map75_interval),
         },
         "images": analysis.images,
         "objects": len(analysis.truth.image),

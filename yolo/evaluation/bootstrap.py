@@ -43,7 +43,7 @@ def resample(rankings: Sequence[Ranking], truth: Truth, weights: Weights) -> Res
         for start in range(0, len(weights), at_once)
     ]
     ap07, ap = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Resampled(ap07, ap, _mean_defined(ap07), _mean_defined(ap))
+    return Resampled(ap07, ap, mean_defined_classes(ap07), mean_defined_classes(ap))
 
 
 def interval(values: Floats, level: float = LEVEL) -> Interval:
@@ -110,8 +110,8 @@ def _sum_up_to(
     return np.add.reduceat(np.concatenate(sums), np.searchsorted(cuts, starts))
 
 
-def _mean_defined(values: Floats) -> Floats:
-    """Mean over the columns that are not NaN; NaN for a row without any."""
+def mean_defined_classes(values: Floats) -> Floats:
+    """(R, classes, ...) → (R, ...): mean over the classes that are not NaN, NaN without any."""
     defined = ~np.isnan(values)
     count = defined.sum(axis=1)
     total = np.where(defined, values, 0.0).sum(axis=1)

@@ -41,6 +41,7 @@ def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str
             coco=analysis.coco,
             voc07_interval=analysis.voc07_map_interval,
             voc_interval=analysis.voc_map_interval,
+            coco_interval=analysis.coco_map_interval,
             images=analysis.images,
             objects=len(analysis.truth.image),
             difficult=int(np.count_nonzero(analysis.truth.difficult)),
