@@ -62,11 +62,14 @@ remote: $(READY) ## where data and models are kept: make remote URL=... [ENDPOIN
 	@[ -n "$(URL)" ] || { echo "error: give URL=: a folder, s3://, ssh:// or http(s)://" >&2; exit 1; }
 	@$(BIN)/yolov1 remote $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(KEY),--key "$(KEY)") -- "$(URL)"
 
+# files side by side, one on each core (more than four start more servers than they save time)
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-full: $(READY) ## run all tests, the long ones too
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(READY) ## check style, types, and the code deps in dvc.yaml
 	$(BIN)/ruff check .
