@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow deploy remote audit test test-full lint deps lock predict clean
+.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-full lint deps lock predict clean
 
 # the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -46,17 +46,29 @@ flow: $(READY) ## run the pipeline as a Prefect flow
 	$(BIN)/python -m stages.flow
 	@$(BIN)/python -m stages.summary
 
+# nothing is sent to Prefect's maker
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
 export YOLO_REPOSITORY ?= $(shell git remote get-url origin 2>/dev/null)
 export YOLO_REVISION ?= main
 export YOLO_IMAGE ?= yolov1:latest
 POOL := $(BIN)/prefect work-pool
 
+server: $(READY) ## start a Prefect server on this machine, http://127.0.0.1:4200
+	$(BIN)/prefect server start --background
+	@$(BIN)/python -m stages.server
+
 deploy: $(READY) ## create work pools and deployments on the Prefect server
+	@$(BIN)/python -m stages.server
 	$(POOL) create yolo --type process --overwrite
 	$(POOL) set-concurrency-limit yolo 1
 	$(POOL) create gpu-kubernetes --type kubernetes --base-job-template cloud/kubernetes.json --overwrite
 	$(POOL) create gpu-ecs --type ecs --base-job-template cloud/ecs.json --overwrite
 	$(BIN)/prefect --no-prompt deploy --all
+
+worker: $(READY) ## run what the server schedules on this machine, until interrupted
+	$(BIN)/prefect worker start --pool yolo
 
 remote: $(READY) ## where data and models are kept: make remote URL=... [ENDPOINT=...] [KEY=...]
 	@[ -n "$(URL)" ] || { echo "error: give URL=: a folder, s3://, ssh:// or http(s)://" >&2; exit 1; }

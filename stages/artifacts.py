@@ -11,6 +11,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from stages.candidate import Verdict
 from stages.numbers import Metrics, metric_rows, price, read_metrics, stage_rows
 from stages.reproduction import Run
 from yolo.runtime import Runtime
@@ -22,12 +23,20 @@ _MOST_BYTES = 300_000
 """Of a picture: it is kept whole in the server's data base."""
 
 
-def publish(run: Run, before: Metrics, settings: Runtime, logger: logging.Logger) -> None:
+def publish(
+    run: Run,
+    before: Metrics,
+    verdict: Verdict | None,
+    settings: Runtime,
+    logger: logging.Logger,
+) -> None:
     """Publish all that this run has to show; trouble with one is logged and fails nothing."""
     parts: list[Callable[[], None]] = [lambda: _stages(run, settings.price_per_hour)]
     if run.changed():
         parts += [lambda: _metrics(run, before), lambda: _report(run)]
         parts += [lambda path=path: _picture(path) for path in _pictures(run)]
+    if verdict:
+        parts.append(lambda: _promotion(run, verdict))
     for part in parts:
         try:
             part()
@@ -63,6 +72,15 @@ def _report(run: Run) -> None:
         lines.append(f"In the DVC remote, once pushed: {shown}")
     lines.append(f"By DVC, in any clone at this run's commit: `dvc pull {_REPORT}`")
     create_markdown_artifact("\n\n".join(lines), key="report", description="The report")
+
+
+def _promotion(run: Run, verdict: Verdict) -> None:
+    title = f"Released as {verdict.tag}" if verdict.tag else "Not released"
+    create_markdown_artifact(
+        f"**{title}**\n\n{run.mask(verdict.reason)}",
+        key="promotion",
+        description="Whether the new detector may take the place of the released one",
+    )
 
 
 def _pictures(run: Run) -> list[Path]:

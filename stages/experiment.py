@@ -65,11 +65,12 @@ def author(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str
     return {name: text for name, text in values.items() if name not in environ}
 
 
-def commit_results(plan: Plan, branch: str, message: str) -> str:
+def commit_results(plan: Plan, branch: str, message: str, more: Mapping[str, str]) -> str:
     """Commit what the run recorded on the branch `branch`, made from where the checkout stands.
 
-    Files, index and current branch of the checkout stay as they are. Returns the commit.
-    Raises `UserError` with Git's words when Git refuses.
+    `more`: path → content of files that are in the commit alone. Files, index and current branch of
+    the checkout stay as they are. Returns the commit. Raises `UserError` with Git's words when Git
+    refuses.
     """
     recorded = [_LOCK, "params.yaml", *(path for stage in plan.stages for path in stage.in_git)]
     present = [path for path in recorded if (plan.root / path).exists()]
@@ -77,10 +78,21 @@ def commit_results(plan: Plan, branch: str, message: str) -> str:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         _git(plan.root, "read-tree", "HEAD", **index)
         _git(plan.root, "add", "--force", "--", *present, **index)
+        for path, content in more.items():
+            file = Path(folder) / "content"
+            file.write_text(content, encoding="utf-8")
+            blob = _git(plan.root, "hash-object", "-w", str(file))
+            entry = f"100644,{blob},{path}"
+            _git(plan.root, "update-index", "--add", "--cacheinfo", entry, **index)
         tree = _git(plan.root, "write-tree", **index)
     commit = _git(plan.root, "commit-tree", tree, "-p", "HEAD", "-m", message, **author(plan.root))
     _git(plan.root, "branch", "--force", branch, commit)
     return commit
+
+
+def tag(root: Path, name: str, commit: str) -> None:
+    """Mark a version; a tag of that name left by a try that failed to push it is replaced."""
+    _git(root, "tag", "--annotate", "--force", "--message", name, name, commit, **author(root))
 
 
 def remote(root: Path) -> str:

@@ -35,15 +35,17 @@ from prefect import Task, allow_failure, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.states import Cancelled, Completed, Failed
 
 from stages import experiment, numbers
-from stages.keeping import OUTPUT, Record, check_destinations, keep, output_logger
+from stages.cancelling import Watch
+from stages.closing import close
+from stages.keeping import OUTPUT, Destination, Record, Release, check_destination, output_logger
 from stages.locks import release_stale
 from stages.masking import Mask
-from stages.notify import Event, Webhook, webhook_address
+from stages.news import News
+from stages.notify import Webhook, webhook_address
 from stages.plan import PlannedStage, read_plan
 from stages.policy import BUDGET_SPENT, PREEMPTIONS, policy_of
 from stages.reproduction import BudgetSpent, Run, StageFailed
@@ -60,6 +62,7 @@ def reproduce(
     pull: bool = False,
     push: bool = False,
     record: Record = "none",
+    release: Release = "none",
     notify: bool = False,
     dry: bool = False,
 ) -> State:
@@ -75,6 +78,8 @@ def reproduce(
         pull: Fetch what a stale stage reads, and nothing else, from the DVC remote.
         push: Send new results to the DVC remote, and the record to the Git remote.
         record: Keep the run in Git: as a DVC `experiment`, or as a `branch` named `runs/<date>`.
+        release: Release a new detector as the next `patch`, `minor` or `major` version, if it is
+            not worse than the newest one (`promotion` in `params.yaml`).
         notify: Tell the webhook (`YOLO_WEBHOOK_URL` or the Prefect block `yolo-webhook`).
         dry: Only show what is stale and why.
     """
@@ -93,86 +98,39 @@ def reproduce(
             experiment.apply_overrides(root, set)
         plan = read_plan(targets or (), missing_is_fine=pull)
         record = "experiment" if set and record == "none" else record
-        check_destinations(plan, push, record)
+        destination = Destination(push, record, release)
+        check_destination(plan, destination)
     except UserError as error:
         message = mask(str(error))
         webhook.send("failed", f"the run could not start: {message}", {})
         return Failed(message=message)
     if any(stage.stale for stage in plan.stages):
         logger.info(mask(plan.table()))
-    run = Run(plan, force, pull, mask=mask)
+    run, watch = Run(plan, force, pull, mask=mask), Watch()
     before = numbers.read_metrics(plan)
     news = News(webhook, run, settings.price_per_hour)
     news.tell("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
     try:
-        futures: dict[str, PrefectFuture[Any]] = {}
-        for stage in plan.stages:
-            above = [allow_failure(futures[name]) for name in stage.upstream]
-            futures[stage.name] = _stage_task(run, stage, news).submit(wait_for=above)
-        for future in futures.values():
-            future.wait()
+        with watch.over(run.running):
+            _run_stages(run, news)
+            logger.info(run.summary())
+            return close(run, before, settings, news, destination, lambda: watch.cancelled)
     except BaseException:
-        news.tell("interrupted", "the run was ended from outside")
-        raise
-    finally:
         # an interrupted flow must leave no trainer behind
         run.running.end_all()
         logger.info(run.summary())
-    return _finish(run, before, settings, news, push=push, record=record)
+        news.tell("interrupted", "the run was ended from outside")
+        raise
 
 
-class News:
-    """What the webhook hears of one run."""
-
-    def __init__(self, webhook: Webhook, run: Run, price_per_hour: float | None):
-        self._webhook, self._run, self._price = webhook, run, price_per_hour
-
-    def tell(self, event: Event, text: str, **more: Any) -> None:
-        """Send one event with the state of every stage."""
-        rows = numbers.stage_rows(self._run, self._price)
-        title = f"{flow_run.name or 'reproduce'} {event.replace('_', ' ')}"
-        details = {"run": flow_run.ui_url, "stages": rows, **more}
-        self._webhook.send(event, self._run.mask(f"{title}: {text}"), details)
-
-
-def _finish(
-    run: Run,
-    before: numbers.Metrics,
-    settings: runtime.Runtime,
-    news: News,
-    *,
-    push: bool,
-    record: Record,
-) -> State:
-    """Keep the results, publish the artifacts, tell the webhook; return the state of the run."""
-    logger = output_logger()
-    problems = []
-    # also after a failure: what days of training made is kept
-    if run.changed() and (push or record != "none"):
-        problems += keep(run, push, record)
-    from stages import artifacts
-
-    artifacts.publish(run, before, settings, logger)
-    outcomes = {stage.name: run.outcomes.get(stage.name, "Failed") for stage in run.plan.stages}
-    failed = [name for name, outcome in outcomes.items() if outcome == "Failed"]
-    spent = [name for name, outcome in outcomes.items() if outcome == "BudgetSpent"]
-    if failed or problems:
-        message = "; ".join([*([f"failed: {', '.join(failed)}"] if failed else []), *problems])
-        reasons = [run.reasons[name] for name in failed if name in run.reasons]
-        news.tell("failed", "\n".join([message, *reasons]))
-        return Failed(message=message)
-    if spent:
-        message = f"the budget is spent in {', '.join(spent)}; run again to go on"
-        news.tell("budget_spent", message)
-        return Failed(name="BudgetSpent", message=message)
-    metrics = numbers.read_metrics(run.plan) if run.changed() else {}
-    # whole-set numbers; those of single classes are in the artifact
-    headline = {
-        name: value for name, value in metrics.items() if "." not in name.rpartition(": ")[2]
-    }
-    ran = ", ".join(run.changed()) or "nothing was stale"
-    news.tell("finished", ran, metrics=headline)
-    return Completed(message=f"{len(run.plan.stages)} stages have their results")
+def _run_stages(run: Run, news: News) -> None:
+    """Run the plan's stages, independent branches side by side, and wait for the last."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for stage in run.plan.stages:
+        above = [allow_failure(futures[name]) for name in stage.upstream]
+        futures[stage.name] = _stage_task(run, stage, news).submit(wait_for=above)
+    for future in futures.values():
+        future.wait()
 
 
 def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
@@ -198,7 +156,11 @@ def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
             run.reproduce(stage, output_logger())
         except BudgetSpent as spent:
             return Failed(name="BudgetSpent", message=str(spent))
+        except InterruptedError as interruption:
+            return Cancelled(name="Interrupted", message=str(interruption))
         except StageFailed as failure:
+            if run.running.ending:
+                return Cancelled(name="Interrupted", message=str(failure))
             if run.attempts[stage.name].was_preempted and run.may_try_again(stage.name):
                 news.tell("preempted", f"{failure}; it goes on at once")
             raise
@@ -273,6 +235,12 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(flag, action="store_true", help=text)
     parser.add_argument(
         "--record", choices=get_args(Record), default="none", help="keep the run in Git"
+    )
+    parser.add_argument(
+        "--release",
+        choices=get_args(Release),
+        default="none",
+        help="release a new detector that is not worse than the newest version",
     )
     return parser
 

@@ -1,8 +1,14 @@
-"""After the stages: results to the DVC remote, a record to Git; each step is a Prefect task."""
+"""After the stages: judge the new detector, send results to the DVC remote, a record to Git.
 
+Each step is a Prefect task.
+"""
+
+import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect import get_run_logger, task
@@ -11,82 +17,141 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from stages import experiment
+from stages.candidate import Verdict
 from stages.plan import Plan
+from stages.release import PUSHED
 from stages.reproduction import Run
 from yolo.errors import UserError
 
 Record = Literal["none", "experiment", "branch"]
+Release = Literal["none", "patch", "minor", "major"]
 OUTPUT = "output"
 """Name of the loggers that carry what the flow and its stages say."""
+_MODEL, _TRAINED = "detector", "detect_train"
+_VERDICT = Path("runs/promotion.json")
 _RETRIES, _DELAY = 2, 15.0
 
 
-def check_destinations(plan: Plan, push: bool, record: Record) -> None:
+@dataclass(frozen=True)
+class Destination:
+    """Where the results of a run go."""
+
+    push: bool
+    record: Record
+    release: Release
+
+
+def check_destination(plan: Plan, wanted: Destination) -> None:
     """Results that would have nowhere to go are known before days of training."""
-    if push and not plan.has_remote:
+    if wanted.push and not plan.has_remote:
         raise UserError("push needs a DVC remote; add one: dvc remote add --default NAME URL")
-    if record != "none" and not (plan.root / ".git").exists():
+    if wanted.record != "none" and not (plan.root / ".git").exists():
         raise UserError(f"recording the run needs a Git repository; {plan.root} is none")
-    if push and record != "none":
+    if wanted.release != "none" and not (wanted.push and wanted.record == "branch"):
+        raise UserError(
+            "a version is a commit that others can fetch: release needs push and record=branch"
+        )
+    if wanted.push and wanted.record != "none":
         experiment.remote(plan.root)
 
 
-def keep(run: Run, push: bool, record: Record) -> list[str]:
-    """Push results and record the run; return what went wrong."""
-    # a fresh set of processes: that of the stages has been closed
-    keeper = Run(run.plan, mask=run.mask)
-    now = datetime.now(UTC)
-    steps: list[tuple[str, Callable[[logging.Logger], str]]] = []
-    if push:
-        steps.append(("push", lambda log: keeper.command(["dvc", "push", *run.changed()], log)))
-    if record == "experiment":
-        saved = f"run-{now:%Y%m%d-%H%M%S}"
-        steps.append(("record", lambda log: _save_experiment(keeper, saved, run, push, log)))
-    if record == "branch":
-        branch = f"runs/{now:%Y-%m-%d-%H%M%S}"
-        steps.append(("record", lambda log: _save_branch(keeper, branch, run, push, log)))
+def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
+    """Judge, push and record what the run made; return what went wrong, and the verdict.
+
+    The verdict on a new detector is None when none was to be released or it could not be given.
+    """
+    verdict: Verdict | None = None
+
+    def judge(log: logging.Logger) -> str:
+        nonlocal verdict
+        verdict = _judge(run, wanted.release, log)
+        return verdict.reason
+
+    def push(log: logging.Logger) -> str:
+        scored = PUSHED[_MODEL] if verdict and verdict.tag else ()
+        return run.command(["dvc", "push", *{*run.changed(), *scored}], log)
+
+    def record(log: logging.Logger) -> str:
+        if wanted.record == "experiment":
+            return _save_experiment(run, wanted.push, log)
+        return _save_branch(run, wanted.push, verdict, log)
+
     problems = []
-    try:
-        for name, step in steps:
-
-            @task(
-                name=name,
-                task_run_name=name,
-                cache_policy=NO_CACHE,
-                persist_result=False,
-                retries=_RETRIES if push else 0,
-                retry_delay_seconds=_DELAY,
-            )
-            def send(step: Callable[[logging.Logger], str] = step) -> State:
-                return Completed(message=step(output_logger()))
-
-            state = send(return_state=True)
-            if not state.is_completed():
-                problems.append(f"{name} failed: {run.mask(str(state.message))}")
-                break
-    finally:
-        keeper.running.end_all()
-    return problems
+    if wanted.release != "none" and _TRAINED in run.changed():
+        problems += _step(run, "judge", judge, 0)
+    sending = []
+    if wanted.push:
+        sending += _step(run, "push", push, _RETRIES)
+    if wanted.record != "none" and not sending:
+        sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
+    if sending and verdict and verdict.tag:
+        verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")
+    return problems + sending, verdict
 
 
-def _save_experiment(keeper: Run, name: str, run: Run, push: bool, logger: logging.Logger) -> str:
-    root = keeper.plan.root
+def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: int) -> list[str]:
+    """Take one step as a Prefect task; return what went wrong."""
+
+    @task(
+        name=name,
+        task_run_name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=retries,
+        retry_delay_seconds=_DELAY,
+        retry_condition_fn=lambda *_: not run.running.ending,
+    )
+    def send() -> State:
+        return Completed(message=step(output_logger()))
+
+    state = send(return_state=True)
+    return [] if state.is_completed() else [f"{name} failed: {run.mask(str(state.message))}"]
+
+
+def _judge(run: Run, release: Release, logger: logging.Logger) -> Verdict:
+    done = ("Ran", "Restored", "UpToDate")
+    lacking = [name for name in PUSHED[_MODEL] if run.outcomes.get(name) not in done]
+    if lacking:
+        return Verdict(None, f"no result of {', '.join(lacking)} in this run")
+    root = run.plan.root
+    # a worker's clone has no tags
+    tags = f"refs/tags/{_MODEL}@*"
+    run.command(["git", "fetch", "--quiet", experiment.remote(root), f"{tags}:{tags}"], logger)
+    answer = root / _VERDICT
+    answer.unlink(missing_ok=True)
+    run.command(
+        ["python", "-m", "stages.candidate", _MODEL, release, str(answer)],
+        logger,
+    )
+    return Verdict(**json.loads(answer.read_text(encoding="utf-8")))
+
+
+def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
+    root = run.plan.root
+    name = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     # named, because without names DVC takes what lies there for the result of every stage
     save = ["dvc", "exp", "save", "--force", "--name", name, *run.changed()]
-    keeper.command(save, logger, **experiment.author(root))
+    run.command(save, logger, **experiment.author(root))
     if push:
-        keeper.command(["dvc", "exp", "push", experiment.remote(root), name], logger)
+        run.command(["dvc", "exp", "push", experiment.remote(root), name], logger)
     return f"DVC experiment {name}"
 
 
-def _save_branch(keeper: Run, branch: str, run: Run, push: bool, logger: logging.Logger) -> str:
-    root = keeper.plan.root
-    subject = f"Run of {', '.join(run.changed())}"
-    commit = experiment.commit_results(keeper.plan, branch, f"{subject}\n\n{run.summary()}\n")
+def _save_branch(run: Run, push: bool, verdict: Verdict | None, logger: logging.Logger) -> str:
+    root = run.plan.root
+    branch = f"runs/{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
+    subject, card, tag = f"Run of {', '.join(run.changed())}", {}, None
+    if verdict and verdict.tag:
+        tag, card = verdict.tag, {verdict.card: verdict.text}
+    commit = experiment.commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
+    references = [f"{commit}:refs/heads/{branch}"]
+    if tag:
+        experiment.tag(root, tag, commit)
+        references.append(f"refs/tags/{tag}")
     if push:
-        target = f"{commit}:refs/heads/{branch}"
-        keeper.command(["git", "push", "--quiet", experiment.remote(root), target], logger)
-    return f"branch {branch}"
+        remote = experiment.remote(root)
+        run.command(["git", "push", "--quiet", "--atomic", remote, *references], logger)
+    return f"branch {branch}" + (f", tag {tag}" if tag else "")
 
 
 def output_logger() -> logging.Logger:

@@ -12,6 +12,7 @@ from stages.card import render
 from stages.git import git
 from stages.models import Released, expect_artifact, released
 from stages.plan import message, read_plan
+from stages.promotion import Decision, decide
 from stages.remote import default_remote
 from yolo.errors import UserError
 from yolo.files import digest, replacing
@@ -57,17 +58,36 @@ def release(model: str, bump: str) -> Outcome:
     _refuse_stale()
     if not weights.is_file():
         raise UserError(f"{weights} does not exist; `dvc pull {weights}` fetches it")
-    verdict = _judge(model, weights, newest, root)
+    decision = gate(model, weights, newest, root)
+    if not decision.promoted:
+        raise UserError(f"{model} is not released: {decision.reason}")
     _push(model)
-    card = CARDS / f"{tag.replace('@', '-')}.md"
-    text = render(model, version, weights, verdict)
+    card = card_path(tag)
+    text = render(model, version, weights, decision.reason)
     with replacing(card) as temporary:
         temporary.write_text(text, encoding="utf-8")
     git("add", "--", str(card), root=root)
     if git("status", "--porcelain", root=root):
         git("commit", "--quiet", "--message", f"Release {model} {version}", root=root)
     _tag(model, version, root)
-    return Outcome(tag, card, verdict)
+    return Outcome(tag, card, decision.reason)
+
+
+def gate(model: str, weights: Path, newest: Released | None, root: Path) -> Decision:
+    """Whether `weights` may become the version of `model` after `newest`, and why."""
+    if newest and newest.weights_hash == digest(weights, "md5"):
+        return Decision(False, f"{weights} is {newest.tag} already, byte for byte")
+    if model != "detector":
+        return Decision(True, "no gate: only detectors are compared")
+    from yolo.versions import fetch
+
+    before = fetch(newest.tag, root) if newest else None
+    return decide(before, weights, name=newest.tag if newest else "released")
+
+
+def card_path(tag: str) -> Path:
+    """Where the card of a version is."""
+    return CARDS / f"{tag.replace('@', '-')}.md"
 
 
 def next_version(newest: str | None, bump: str) -> str:
@@ -113,21 +133,6 @@ def _refuse_stale() -> None:
             f"dvc.lock is out of date: {'; '.join(reasons[:3])}{more}. "
             "`dvc repro`, commit, then release"
         )
-
-
-def _judge(model: str, weights: Path, newest: Released | None, root: Path) -> str:
-    if newest and newest.weights_hash == digest(weights, "md5"):
-        raise UserError(f"{weights} is {newest.tag} already, byte for byte")
-    if model != "detector":
-        return "no gate: only detectors are compared"
-    from stages.promotion import decide
-    from yolo.versions import fetch
-
-    before = fetch(newest.tag, root) if newest else None
-    decision = decide(before, weights, name=newest.tag if newest else "released")
-    if not decision.promoted:
-        raise UserError(f"{model} is not released: {decision.reason}")
-    return decision.reason
 
 
 def _push(model: str) -> None:

@@ -1,4 +1,9 @@
-"""A Prefect server for one flow run, when the user has configured none."""
+"""A Prefect server for one flow run, when the user has configured none.
+
+    python -m stages.server
+
+waits until the configured one answers: `prefect server start --background` returns before that.
+"""
 
 import os
 import socket
@@ -7,8 +12,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
+from stages.entry import run
 from stages.process import Process
 from yolo.errors import UserError
 
@@ -45,13 +52,8 @@ class TemporaryServer:
 
     def wait(self) -> None:
         """Return when it answers; raise `UserError` with its last words when it does not."""
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self._reader.is_alive():
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
+        if _until_it_answers(self.url, self._reader.is_alive):
+            return
         words = "\n".join(self._output[-20:]) or f"no answer in {_START_SECONDS:.0f} s"
         raise UserError(f"the temporary Prefect server did not start: {words}")
 
@@ -63,3 +65,35 @@ class TemporaryServer:
     def _read(self) -> None:
         for line in self._process.lines():
             self._output.append(line)
+
+
+def _until_it_answers(url: str, may_still: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and may_still():
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return True
+        except urllib.error.HTTPError:
+            # it wants a key, which Prefect's own client will show it
+            return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    return False
+
+
+def main() -> None:
+    """Wait for the configured server."""
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if url is None:
+        raise UserError(
+            "no Prefect server is set: export PREFECT_API_URL=http://127.0.0.1:4200/api (or your "
+            "team's), and start one there with `prefect server start --background`"
+        )
+    if not _until_it_answers(url, lambda: True):
+        raise UserError(f"the Prefect server {url} does not answer")
+
+
+if __name__ == "__main__":
+    run(main)

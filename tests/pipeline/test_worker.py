@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from project_copy import ROOT, SETTINGS, Project, copy_of_project
@@ -41,6 +43,22 @@ class Site:
             timeout=30,
         )
         return answer.json()
+
+    def prefect(self, *arguments: str) -> None:
+        """Run Prefect's command line as a user would."""
+        subprocess.run(
+            [str(BIN / "prefect"), *arguments],
+            env=environment(self.folder, self.api),
+            check=True,
+            capture_output=True,
+        )
+
+    def until_quiet(self, deployment: str) -> None:
+        """Return when nothing of it runs or waits to run; its schedule has been paused."""
+        deadline = time.monotonic() + RUN
+        while any(run["state_type"] not in FINAL for run in self.runs(deployment)):
+            assert time.monotonic() < deadline, "\n".join(self.lines[-60:])
+            time.sleep(0.5)
 
     def until_final(self, deployment: str) -> dict[str, Any]:
         deadline = time.monotonic() + RUN
@@ -139,3 +157,47 @@ def test_a_scheduled_run_trains_on_a_bare_worker_and_a_clone_pulls_its_model(sit
     plan = clone.run("dvc", "repro", "--pull", "--allow-missing", "--dry")
     assert "Running stage" not in plan
     assert not (clone.root / "runs").exists()
+
+
+def test_a_run_cancelled_while_it_trains_leaves_no_trainer_and_the_next_one_runs(
+    site: Site,
+) -> None:
+    # the nightly runs train, too, and the pool takes one run at a time
+    site.prefect("deployment", "schedule", "pause", "--all")
+    site.until_quiet("nightly")
+    site.prefect(
+        *("deployment", "run", "reproduce/on-demand", "--param", 'targets=["pretrain"]'),
+        *("--param", 'set=["pretrain.optimisation.batches=1000000"]'),
+    )
+    deadline = time.monotonic() + RUN
+    while not any("batch 2 " in line for line in site.lines[-40:]):
+        assert time.monotonic() < deadline, "\n".join(site.lines[-60:])
+        time.sleep(0.1)
+    trainers = at_work(site.folder)
+    assert trainers
+    (run,) = site.runs("on-demand")
+    site.prefect("flow-run", "cancel", run["id"])
+    assert psutil.wait_procs(trainers, 90)[1] == []
+    site.until_quiet("on-demand")
+    (run,) = site.runs("on-demand")
+    assert run["state_name"] == "Cancelled"
+    assert any("with the state saved" in line for line in site.lines)
+    assert at_work(site.folder) == []
+
+    site.prefect("deployment", "run", "reproduce/on-demand", "--param", 'targets=["download"]')
+    site.until_quiet("on-demand")
+    assert {run["state_name"] for run in site.runs("on-demand")} == {"Cancelled", "Completed"}
+
+
+def at_work(folder: Path) -> list[psutil.Process]:
+    """DVC, its stages and their leaders, as this site's flows started them."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        try:
+            if any(word in ("dvc", "stages.pretrain") for word in words):
+                home = process.environ().get("PREFECT_HOME", "")
+                found += [process] * home.startswith(str(folder))
+        except psutil.Error:
+            continue
+    return found

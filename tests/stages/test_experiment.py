@@ -66,9 +66,13 @@ def test_results_are_committed_beside_the_checkout(
     (in_git / "source-a").write_text("edited by the user\n")
     plan = read_plan()
     before = git("status", "--short")
-    commit = commit_results(plan, "runs/2026-11-24", "A run")
+    commit = commit_results(plan, "runs/2026-11-24", "A run", {"cards/x.md": "X"})
     assert git("status", "--short") == before
     assert git("rev-parse", "--abbrev-ref", "HEAD") == "main"
     assert git("rev-parse", "runs/2026-11-24") == commit
-    assert git("diff", "--name-only", "main", commit).split() == ["dvc.lock", "params.yaml"]
+    assert git("diff", "--name-only", "main", commit).split() == [
+        "cards/x.md",
+        "dvc.lock",
+        "params.yaml",
+    ]
     assert git("show", f"{commit}:params.yaml") == "rate: 0.5"

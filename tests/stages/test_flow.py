@@ -6,15 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
-from prefect.client.schemas.sorting import TaskRunSort
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from stages.flow import reproduce
@@ -240,10 +240,8 @@ def test_a_killed_flow_ends_its_stage_and_does_not_block_the_next(
         "trap 'echo saved > saved; exit 75' TERM; echo $$ > pid; sleep 600 & echo $! >> pid; wait\n"
     )
     process = command("left", PREFECT_API_URL=prefect_api)
-    deadline = time.monotonic() + WAIT
-    while not (toy / "pid").exists() or (toy / "pid").read_text().count("\n") < 2:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    pids = toy / "pid"
+    until(lambda: pids.exists() and pids.read_text().count("\n") == 2, process)
     stage = [psutil.Process(int(pid)) for pid in (toy / "pid").read_text().split()]
     process.send_signal(number)
     process.communicate()
@@ -255,3 +253,37 @@ def test_a_killed_flow_ends_its_stage_and_does_not_block_the_next(
     again = command("left", PREFECT_API_URL=prefect_api)
     output, errors = again.communicate()
     assert again.returncode == 0, output + errors
+
+
+def test_a_run_cancelled_on_the_server_ends_its_stage(
+    toy: Path, server: None, prefect_api: str
+) -> None:
+    """Prefect leaves that to a worker; a run from the command line has none."""
+    (toy / "left.sh").write_text(
+        "trap 'echo saved > saved; exit 75' TERM; sleep 600 & echo $$ $! > pids.new\n"
+        "mv pids.new pids; wait\n"
+    )
+    process = command("left", PREFECT_API_URL=prefect_api)
+    until(lambda: (toy / "pids").exists(), process)
+    stage = [psutil.Process(int(pid)) for pid in (toy / "pids").read_text().split()]
+    with get_client(sync_client=True) as client:
+        (run_id,) = (
+            run.id
+            for run in client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=10)
+            if run.state and run.state.is_running()
+        )
+        client.set_flow_run_state(run_id, State(type=StateType.CANCELLING))
+        _, errors = process.communicate(timeout=WAIT)
+        state = client.read_flow_run(run_id).state
+    assert process.returncode == 1
+    assert errors == "error: the run was cancelled; what had been done is kept\n"
+    assert state is not None and state.is_cancelled()
+    assert [one for one in stage if one.is_running()] == []
+    assert (toy / "saved").exists()
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)

@@ -1,19 +1,19 @@
 """What a run of the flow leaves in Prefect and tells the webhook, with a real server."""
 
 import json
-import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
-from prefect.client.schemas.objects import State
+from artifacts_of import artifacts, log_lines
+from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from receiver import Receiver
 
 from stages import reproduction
 from stages.flow import reproduce
+from stages.notify import BLOCK
 from stages.policy import Policy
 
 
@@ -21,21 +21,6 @@ from stages.policy import Policy
 def server(prefect_api: str) -> Iterator[None]:
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         yield
-
-
-def artifacts(state: State) -> dict[str, Any]:
-    """Content of the run's artifacts by their keys."""
-    # by hand: Prefect's client sends nulls that its server refuses
-    answer = requests.post(
-        f"{PREFECT_API_URL.value()}/artifacts/filter",
-        json={"artifacts": {"flow_run_id": {"any_": [str(state.state_details.flow_run_id)]}}},
-        timeout=30,
-    )
-    answer.raise_for_status()
-    return {
-        one["key"]: json.loads(one["data"]) if one["type"] == "table" else one["data"]
-        for one in answer.json()
-    }
 
 
 def measure(toy: Path) -> None:
@@ -131,29 +116,41 @@ def test_dry_runs_nothing_and_takes_parameters_back(toy: Path) -> None:
     assert not (toy / "got-a").exists()
 
 
-def test_what_has_nowhere_to_go_is_said_before_anything_runs(toy: Path) -> None:
-    state = reproduce(push=True, return_state=True)
-    assert "push needs a DVC remote" in str(state.message)
-    state = reproduce(record="branch", return_state=True)
-    assert "recording the run needs a Git repository" in str(state.message)
-    assert not (toy / "got-a").exists()
-
-
-def test_a_run_with_its_own_parameters_becomes_an_experiment(
-    toy: Path, tmp_path_factory: pytest.TempPathFactory
+def test_the_address_may_be_in_a_block_of_the_server(
+    toy: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def git(*arguments: str) -> str:
-        who = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-        return subprocess.check_output(["git", *who, *arguments], text=True)
+    monkeypatch.delenv("YOLO_WEBHOOK_URL", raising=False)
+    Secret(value=receiver.url).save(BLOCK, overwrite=True)
+    try:
+        state = reproduce(["get@a"], notify=True, return_state=True)
+    finally:
+        Secret.delete(BLOCK)
+    assert state.is_completed()
+    assert [sent["event"] for sent in receiver.received] == ["started", "finished"]
 
-    (toy / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
-    (toy / ".gitignore").write_text("/.dvc/tmp\n/.dvc/cache\n")
-    git("init", "--quiet", "--initial-branch=main")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "State")
-    state = reproduce(["left"], set=["rate=0.5"], return_state=True)
-    assert state.is_completed(), state.message
-    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").split()
-    (kept,) = [ref for ref in refs if ref.rpartition("/")[2].startswith("run-")]
-    assert "rate: 0.5" in git("show", f"{kept}:params.yaml")
-    assert git("log", "--format=%s", "main").split() == ["State"]
+
+def test_secrets_are_in_no_log_state_artifact_message_or_out(
+    toy: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that prints what it should not, and fails, so that its last lines are shown."""
+    monkeypatch.setattr(reproduction, "policy_of", lambda _: Policy())
+    monkeypatch.setenv("YOLO_WEBHOOK_URL", receiver.url)
+    monkeypatch.setenv("DEPLOY_TOKEN", "token-of-the-team")
+    (toy / "left.sh").write_text(
+        "env > seen; echo token $DEPLOY_TOKEN at https://me:word@host/; env; exit 7\n"
+    )
+    state = reproduce(notify=True, return_state=True)
+    assert state.is_failed()
+    # the stage had the token, never the webhook
+    assert "token-of-the-team" in (toy / "seen").read_text()
+    assert receiver.url not in (toy / "seen").read_text()
+    deadline = time.monotonic() + 30
+    log = log_lines(state)
+    while not any("token *** at" in line for line in log):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.2)
+        log = log_lines(state)
+    said = json.dumps([*log, artifacts(state), receiver.received, state.message])
+    assert "token *** at https://***@host/" in said
+    for secret in ("token-of-the-team", "me:word", "secret-path"):
+        assert secret not in said
