@@ -148,7 +148,8 @@ def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
         missing = run.without_result(stage)
         if missing:
             run.outcomes[stage.name] = "NotReached"
-            return Cancelled(name="NotReached", message=f"no result of {', '.join(missing)}")
+            # of type failed: below any other Prefect would not even call the next task
+            return Failed(name="NotReached", message=f"no result of {', '.join(missing)}")
         if not run.may_have_changed(stage):
             run.outcomes[stage.name] = "UpToDate"
             return Completed(name="UpToDate", message="nothing that it reads changed")

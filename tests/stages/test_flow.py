@@ -123,6 +123,15 @@ def test_a_failure_stops_what_is_below_and_nothing_else(
     assert states["join"].message == "no result of left"
 
 
+def test_what_is_far_below_a_failure_has_not_failed_itself(
+    toy: Path, server: None, log: list[str]
+) -> None:
+    (toy / "source-a").unlink()
+    state, found = run(log)
+    assert state.message == "failed: get@a"
+    assert found["left"] == found["join"] == "not reached"
+
+
 def task_states(client, flow_run_id, count: int) -> dict[str, State]:
     """The states that the server has recorded; it does so a little after the run."""
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
