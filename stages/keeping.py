@@ -18,8 +18,8 @@ from prefect.states import Completed
 
 from stages import experiment
 from stages.candidate import Verdict
+from stages.models import PUSHED
 from stages.plan import Plan
-from stages.release import PUSHED
 from stages.reproduction import Run
 from yolo.errors import UserError
 

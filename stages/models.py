@@ -18,6 +18,12 @@ SCORES = {
 """Artifact of `dvc.yaml` → the metrics file that says how good it is, and the number there."""
 DATA = {"detector": "data/clean/detection", "backbone": "data/clean/classification"}
 """Artifact of `dvc.yaml` → the data that it was trained on."""
+PUSHED = {
+    "detector": ("detect_train", "evaluate", "validate@detection"),
+    "backbone": ("extract_backbone",),
+}
+"""Artifact → the stages whose outs a release pushes: the weights, what they were scored with, and
+the clean data, so that `dvc repro --pull --allow-missing evaluate` runs on any machine."""
 _TAG = re.compile(r"(?P<model>[a-z][a-z0-9-]*)@v(?P<number>\d+\.\d+\.\d+)")
 
 

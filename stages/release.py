@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from stages.card import render
 from stages.git import git
-from stages.models import Released, expect_artifact, released
+from stages.models import PUSHED, Released, expect_artifact, released
 from stages.plan import message, read_plan
 from stages.promotion import Decision, decide
 from stages.remote import default_remote
@@ -19,12 +19,6 @@ from yolo.files import digest, replacing
 
 Bump = Literal["major", "minor", "patch"]
 CARDS = Path("cards")
-PUSHED = {
-    "detector": ("detect_train", "evaluate", "validate@detection"),
-    "backbone": ("extract_backbone",),
-}
-"""Artifact → the stages whose outs a release pushes: the weights, what they were scored with, and
-the clean data, so that `dvc repro --pull --allow-missing evaluate` runs on any machine."""
 
 
 @dataclass(frozen=True)
