@@ -11,12 +11,13 @@ grid 7. Two measures, each for 1 and 16 pictures at a time:
 
 All contenders stand in this process with `YOLO_THREADS` threads each and take turns in every
 round, so that another load of the machine meets all; the rounds of a case last `--seconds`, three
-at least. Before, each contender's numbers are compared with eager PyTorch's. Set-up is what a
-contender needs before its second picture; ONNX Runtime and OpenVINO take an export, timed apart.
+at least. They rest between calls: the threads of a runtime spin on for a while after each, which
+would slow the next one. Before, each contender's numbers are compared with eager PyTorch's. Set-up
+is what a contender needs before its second picture; ONNX Runtime and OpenVINO take an export, timed
+apart.
 """
 
 import argparse
-import copy
 import os
 import platform
 import statistics
@@ -45,24 +46,9 @@ SIDE, GRID, BOXES = 448, 7, 2
 CLASSES = tuple(f"class {number}" for number in range(20))
 BATCHES = (1, 16)
 LEAST_ROUNDS = 3
+REST = 0.25
 BASELINE = "PyTorch, eager"
 REFERENCE = "OpenVINO"
-
-
-class CompiledEngine:
-    """PyTorch with channels last, compiled by inductor, weights frozen: batch norm folded."""
-
-    def __init__(self, detector: Detector) -> None:
-        import torch._inductor.config
-
-        torch._inductor.config.freezing = True
-        self._network = torch.compile(
-            copy.deepcopy(detector).to(memory_format=torch.channels_last), dynamic=False
-        )
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
-        with torch.inference_mode():
-            return self._network(to_input(pixels, torch.device("cpu")))
 
 
 class OpenVinoEngine:
@@ -92,7 +78,6 @@ def engines(detector: Detector, folder: Path, threads: int) -> dict[str, Engine]
     print(f"  export to ONNX: {time.perf_counter() - started:.1f} s", flush=True)
     make: dict[str, Callable[[], Engine]] = {
         BASELINE: partial(TorchEngine, detector),
-        "PyTorch, compiled": partial(CompiledEngine, detector),
         "ONNX Runtime (ours)": partial(OnnxEngine, exported, threads),
         REFERENCE: partial(OpenVinoEngine, exported, threads),
     }
@@ -130,6 +115,7 @@ def take_turns(
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[BASELINE]) < LEAST_ROUNDS:
         for name, call in contenders.items():
+            time.sleep(REST)
             started = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - started)

@@ -248,8 +248,9 @@ def test_a_key_that_the_ssh_server_does_not_know(toy: tuple[Project, str], tmp_p
         assert (clone.root / WEIGHTS).read_bytes() == SECOND
 
 
-def test_a_full_disk_while_pulling(folder: Remote) -> None:
-    _, clone, _ = folder
+def test_a_full_disk_while_pulling(toy: tuple[Project, str], tmp_path: Path) -> None:
+    # a clone at its own place: DVC's records of it are there and need not grow
+    _, clone, _ = connect(toy[0], folder_storage(tmp_path / "store"), tmp_path)
     # no file may grow beyond 200 KiB: what writing says is what it says on a full disk
     limited = ("bash", "-c", f"ulimit -f 200; exec yolov1 pull {WEIGHTS}")
     said = clone.run(*limited, ok=False)
