@@ -7,11 +7,13 @@ depend on the seed and k alone; workers, processes and restarts change nothing.
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 Place = tuple[int, int]
@@ -68,15 +70,36 @@ def load(
     collate: Callable[[list[Sample]], Any],
     workers: int,
 ) -> DataLoader[Any]:
-    """Iterate over collated batches, decoded by `workers` processes (0: by this one)."""
+    """Iterate over collated batches, decoded by `workers` processes.
+
+    0: by this process itself, in as many threads as it computes with.
+    """
     return DataLoader(
-        samples,
+        samples if workers else _InThreads(samples),
         batch_sampler=batches,  # type: ignore[arg-type]
         collate_fn=collate,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_start_worker,
     )
+
+
+class _InThreads(Dataset[Sample]):
+    """The samples of a batch, made side by side: the other cores would wait for one otherwise."""
+
+    def __init__(self, samples: Dataset[Sample]) -> None:
+        self._samples = samples
+        threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __getitem__(self, place: Place) -> Sample:
+        """One sample."""
+        return self._samples[place]
+
+    def __getitems__(self, places: Sequence[Place]) -> list[Sample]:
+        """Those of a batch, in order; DataLoader asks for them so."""
+        each = map if self._pool is None else self._pool.map
+        return list(each(self._samples.__getitem__, places))
 
 
 def _start_worker(worker: int) -> None:
