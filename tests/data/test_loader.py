@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import torch
 
 from yolo.data import augment
 from yolo.data.detection import TrainingSamples, collate
@@ -122,6 +123,19 @@ def test_batches_are_the_same_bytes_with_any_number_of_workers(tmp_path):
     for workers in (1, 4):
         assert batches_of_bytes(split, workers) == alone
     assert batches_of_bytes(split, 0, seed=4) != alone
+
+
+def test_batches_are_the_same_bytes_with_any_number_of_threads(tmp_path):
+    split = pictures_with_boxes(tmp_path / "train.arrow")
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(batches_of_bytes(split, workers=0))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 def test_batches_are_the_same_bytes_after_a_restart(tmp_path):

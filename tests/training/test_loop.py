@@ -33,6 +33,13 @@ def test_a_stopped_training_ends_with_the_bytes_of_one_that_was_not(tmp_path, mo
     assert whole.curves == resumed.curves
 
 
+def test_a_training_that_was_told_to_stop_may_be_told_again(tmp_path):
+    """A launcher passes on what the process group has got; the process must not die of it."""
+    with pytest.raises(Stopped):
+        train(tmp_path, Regression(stop_at(3)))
+    signal.raise_signal(signal.SIGTERM)
+
+
 def test_other_seeds_give_other_weights(tmp_path):
     first = train(tmp_path / "a", Regression())
     task = Regression()

@@ -5,6 +5,7 @@ Each step has an exact float form, the original's arithmetic on a batch: `crop`,
 with the exact form to within two grey levels.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -182,21 +183,27 @@ def recolour(images: Tensor, colour: Tensor) -> Tensor:
     if images.device.type != "cpu":
         return distort(images.permute(0, 3, 1, 2).float() / 255, *colour.unbind(1))
     result = np.empty(images.shape, np.float32)
-    hsv = np.empty(images.shape[1:], np.float32)
-    for image, pixels, change in zip(images, result, colour.tolist(), strict=True):
-        torch.from_numpy(pixels).copy_(image).div_(255)
-        if change == [0.0, 1.0, 1.0]:
-            continue
-        hue, saturation, exposure = change
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV, dst=hsv)
-        # OpenCV's hue is in degrees; it wraps above 360 but not reliably below 0.
-        shift_and_scale = np.array(
-            [[1, 0, 0, hue % 1 * 360], [0, saturation, 0, 0], [0, 0, exposure, 0]]
-        )
-        cv2.transform(hsv, shift_and_scale, dst=pixels)
-        cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB, dst=hsv)
-        np.clip(hsv, 0, 1, out=pixels)
+    jobs = (images.numpy(), result, colour.tolist())
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        # waits for them, and raises what went wrong
+        list(threads.map(_recolour, *jobs))
     return torch.from_numpy(result).permute(0, 3, 1, 2)
+
+
+def _recolour(image: np.ndarray, result: np.ndarray, change: list[float]) -> None:
+    """Write one picture with its colours changed, (H, W, 3) uint8 to float, into `result`."""
+    np.divide(image, np.float32(255), out=result)
+    if change == [0.0, 1.0, 1.0]:
+        return
+    hue, saturation, exposure = change
+    hsv = cv2.cvtColor(result, cv2.COLOR_RGB2HSV)
+    # OpenCV's hue is in degrees; it wraps above 360 but not reliably below 0.
+    shift_and_scale = np.array(
+        [[1, 0, 0, hue % 1 * 360], [0, saturation, 0, 0], [0, 0, exposure, 0]]
+    )
+    cv2.transform(hsv, shift_and_scale, dst=result)
+    cv2.cvtColor(result, cv2.COLOR_HSV2RGB, dst=hsv)
+    np.clip(hsv, 0, 1, out=result)
 
 
 # The exact form

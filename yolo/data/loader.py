@@ -8,11 +8,13 @@ depend on the seed and k alone; workers, processes and restarts change nothing.
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.errors import UserError
@@ -71,13 +73,15 @@ def load(
     collate: Callable[[list[Sample]], Any],
     workers: int,
 ) -> Iterator[Any]:
-    """Iterate over collated batches, decoded by `workers` processes (0: by this one).
+    """Iterate over collated batches, decoded by `workers` processes.
+
+    0: by this process itself, in as many threads as it computes with.
 
     Raises:
         UserError: As `samples` raise it, wherever they are read.
     """
     loader = DataLoader(
-        samples,
+        samples if workers else _InThreads(samples),
         batch_sampler=batches,  # type: ignore[arg-type]
         collate_fn=collate,
         num_workers=workers,
@@ -94,6 +98,24 @@ def load(
             # PyTorch puts a worker's traceback in front.
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
         raise
+
+
+class _InThreads(Dataset[Sample]):
+    """The samples of a batch, made side by side: the other cores would wait for one otherwise."""
+
+    def __init__(self, samples: Dataset[Sample]) -> None:
+        self._samples = samples
+        threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __getitem__(self, place: Place) -> Sample:
+        """One sample."""
+        return self._samples[place]
+
+    def __getitems__(self, places: Sequence[Place]) -> list[Sample]:
+        """Those of a batch, in order; DataLoader asks for them so."""
+        each = map if self._pool is None else self._pool.map
+        return list(each(self._samples.__getitem__, places))
 
 
 def _start_worker(worker: int) -> None:

@@ -25,7 +25,11 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGTERM and SIGINT are noted inside the block instead of ending the process."""
+        """SIGTERM and SIGINT are noted inside the block instead of ending the process.
+
+        Once one has come they are also noted after it: a launcher passes on what the process group
+        has got already, and the process must still be able to say how it ended.
+        """
         numbers = (signal.SIGTERM, signal.SIGINT)
         before = [
             signal.signal(number, lambda got, _: self._received.append(got)) for number in numbers
@@ -33,8 +37,9 @@ class Stopping:
         try:
             yield
         finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+            if not self._received:
+                for number, handler in zip(numbers, before, strict=True):
+                    signal.signal(number, handler)
 
     def is_told(self) -> bool:
         """Whether a signal came, or the process that started this one is gone."""
