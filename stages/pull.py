@@ -5,6 +5,7 @@ removes the file that stood in the workspace and asks whether the cache is up to
 """
 
 import shutil
+import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ def pull(targets: Sequence[str] = ()) -> list[str]:
     except DvcException as error:
         raise UserError(
             f"{message(error)}. Nothing was changed; docs/remotes.md says what each fault needs"
+        ) from None
+    except sqlite3.Error as error:
+        raise UserError(
+            f"DVC cannot write its own records ({error}): the disk is full, or full for this user. "
+            "Make room and pull again"
         ) from None
 
 

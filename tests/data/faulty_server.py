@@ -111,12 +111,13 @@ def answer(server: Server, request: BaseHTTPRequestHandler) -> None:
     if fault.corrupt:
         body = bytes([body[0] ^ 255]) + body[1:]
     body = body[: fault.send]
+    # counted before: who has received the last byte may look at once
+    server.sent += len(body)
     try:
         request.wfile.write(body)
         request.wfile.flush()
     except OSError:
         return
-    server.sent += len(body)
     if fault.then == "stall" and fault.send is not None:
         server.stalled.set()
         server.closing.wait()
