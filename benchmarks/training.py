@@ -355,14 +355,15 @@ def time_losses(spec: DetectorSpec, scales: Loss, batch: int, device: torch.devi
     prediction.requires_grad_()
     results, medians = [], []
     for loss in (lambda *on: loss_on(*on).total, tutorial_loss):
-        seconds = []
+        seconds, values = [], []
         for _ in range(8):
             prediction.grad = None
             begun = now(device)
             value = loss(prediction, boxes, spec, scales)
             value.backward()
             seconds.append(now(device) - begun)
-        results.append((value.detach(), prediction.grad))
+            values.append(value.detach())
+        results.append((values[-1], prediction.grad))
         medians.append(statistics.median(seconds[1:]))
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
     return medians
