@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Kind = Literal["parameter", "code", "data", "out", "command", "new"]
 _MISSING = object()
 _MISSING_FILE = "missing"
+_NOT_HERE = (_MISSING_FILE, "not in cache")
+"""What `dvc repro --allow-missing` lets pass (dvc.stage.Stage: changed_outs)."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
                     tuple(
                         change
                         for change in _changes(stage, status.get(name, []))
-                        if not (missing_is_fine and change.how == _MISSING_FILE)
+                        if not (missing_is_fine and change.how in _NOT_HERE)
                     ),
                     tuple(out.def_path for out in stage.outs if not out.use_cache),
                     tuple(out.def_path for out in stage.outs if out.metric),
