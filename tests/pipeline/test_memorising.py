@@ -12,7 +12,8 @@ def test_eight_real_pictures_are_memorised(fresh: Callable[[], Project], real_da
     project = fresh()
     project.change("data.detection.source", str(real_data / "voc-mini.tar"))
     for split in ("train", "val", "test"):
-        project.change(f"data.detection.splits.{split}", [f"VOC2007/{split}"])
+        years = [f"VOC2007/{split}", f"VOC2012/{split}"]
+        project.change(f"data.detection.splits.{split}", years)
     project.run("dvc", "repro", "validate@detection")
     said = project.run(
         "yolov1", "inspect", "overfit", "--count", "8", "--network", "yolov1", "--width", "0.25",
