@@ -20,7 +20,7 @@ from stages import experiment
 from stages.candidate import Verdict
 from stages.models import PUSHED
 from stages.plan import Plan
-from stages.reproduction import Run
+from stages.reproduction import WITH_RESULT, Run
 from yolo.errors import UserError
 
 Record = Literal["none", "experiment", "branch"]
@@ -109,8 +109,7 @@ def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: i
 
 
 def _judge(run: Run, release: Release, logger: logging.Logger) -> Verdict:
-    done = ("Ran", "Restored", "UpToDate")
-    lacking = [name for name in PUSHED[_MODEL] if run.outcomes.get(name) not in done]
+    lacking = [name for name in PUSHED[_MODEL] if run.outcomes.get(name) not in WITH_RESULT]
     if lacking:
         return Verdict(None, f"no result of {', '.join(lacking)} in this run")
     root = run.plan.root

@@ -27,6 +27,8 @@ WORDS: dict[Outcome, str] = {
     "NotReached": "not reached",
     "BudgetSpent": "stopped, its budget is spent",
 }
+WITH_RESULT: tuple[Outcome, ...] = ("Ran", "Restored", "UpToDate")
+"""How a stage ends that has its results."""
 _LAST_LINES = 20
 _HINTS = (
     "To track the changes with git",
@@ -74,8 +76,7 @@ class Run:
 
     def without_result(self, stage: PlannedStage) -> list[str]:
         """Names of the stages right above `stage` that failed or were not reached."""
-        done = ("Ran", "Restored", "UpToDate")
-        return [name for name in stage.upstream if self.outcomes.get(name) not in done]
+        return [name for name in stage.upstream if self.outcomes.get(name) not in WITH_RESULT]
 
     def may_have_changed(self, stage: PlannedStage) -> bool:
         """Whether `stage` was stale from the start or something right above it ran."""

@@ -39,9 +39,7 @@ class Console:
             return
         self._shown = now
         read = values()
-        # right after a validation no loss has been gathered yet
-        loss = f"loss {read['loss']:.4g}  " if "loss" in read else ""
-        numbers = f"{loss}rate {read['learning_rate']:.3g}"
+        numbers = f"loss {read['loss']:.4g}  rate {read['learning_rate']:.3g}"
         if self._is_terminal:
             self._bar.set_description_str(self._epoch(update), refresh=False)
             self._bar.set_postfix_str(numbers, refresh=False)
