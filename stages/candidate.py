@@ -1,4 +1,4 @@
-"""Judge what a run trained: may it be released, as which version, and with which card?
+"""Judge what was trained: may it be released, as which version, and with which card?
 
     python -m stages.candidate MODEL patch|minor|major FILE
 
@@ -9,14 +9,17 @@ is a GPU onto it, and the flow that asks must be able to end it.
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 from stages.entry import run
 from yolo.errors import UserError
 
+Bump = Literal["patch", "minor", "major"]
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run's model may become."""
+    """What a model may become."""
 
     tag: str | None
     """`detector@v0.1.1`; None: it may not be released."""
@@ -32,28 +35,48 @@ class Verdict:
         return f"{f'released as {self.tag}' if self.tag else 'not released'}: {self.reason}"
 
 
-def judge(model: str, bump: str, root: Path) -> Verdict:
-    """Compare the weights of `model` in `root`, the current folder, with its newest version.
+def judge(model: str, bump: Bump, root: Path) -> Verdict:
+    """Compare the weights of `model` (an artifact of `dvc.yaml`) with its newest version.
+
+    A detector must pass the gate (`promotion` in `params.yaml`), which nothing else has.
+
+    Args:
+        model: Name of the artifact.
+        bump: What the next version is after the newest, or after v0.0.0.
+        root: The project, and the current folder.
 
     Raises:
-        UserError: As `stages.release.release`, and when there are no weights.
+        UserError: There are no weights, or what compares them lacks something.
     """
     from stages.card import render
     from stages.models import expect_artifact, released
-    from stages.release import card_path, gate, next_version
+    from stages.promotion import decide
+    from yolo.files import digest
+    from yolo.versions import fetch
 
     weights = Path(expect_artifact(model))
     if not weights.is_file():
         raise UserError(f"{weights} does not exist; `dvc pull {weights}` fetches it")
     versions = released(root, model)
     newest = versions[-1] if versions else None
-    decision = gate(model, weights, newest, root)
-    if not decision.promoted:
-        return Verdict(None, decision.reason)
-    version = next_version(newest.version if newest else None, bump)
-    text = render(model, version, weights, decision.reason)
-    tag = f"{model}@{version}"
-    return Verdict(tag, decision.reason, card_path(tag).as_posix(), text)
+    if newest and newest.weights_hash == digest(weights, "md5"):
+        return Verdict(None, f"{weights} is {newest.tag} already, byte for byte")
+    reason = "no gate: only detectors are compared"
+    if model == "detector":
+        before = fetch(newest.tag, root) if newest else None
+        decision = decide(before, weights, name=newest.tag if newest else "released")
+        if not decision.promoted:
+            return Verdict(None, decision.reason)
+        reason = decision.reason
+    version = _next(newest.version if newest else "v0.0.0", bump)
+    text = render(model, version, weights, reason)
+    return Verdict(f"{model}@{version}", reason, f"cards/{model}-{version}.md", text)
+
+
+def _next(version: str, bump: Bump) -> str:
+    from gto.versions import SemVer
+
+    return SemVer(version).bump(**{f"bump_{bump}": True}).version
 
 
 def main() -> None:
@@ -61,7 +84,7 @@ def main() -> None:
     from yolo.files import write_json
 
     model, bump, answer = sys.argv[1:]
-    verdict = judge(model, bump, Path.cwd())
+    verdict = judge(model, cast(Bump, bump), Path.cwd())
     write_json(Path(answer), asdict(verdict))
     print(verdict.reason)
 

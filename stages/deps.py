@@ -31,8 +31,10 @@ EXEMPT: Mapping[str, str] = {
     "yolo.data.refusal": "words of errors and warnings",
     "yolo.data.workers": "where and how fast; a test holds that it changes no byte",
     "yolo.runtime": "where and how fast, by definition not what (design: runtime settings)",
+    "yolo.threads": "how fast; a test holds that it changes no result",
     "yolo.training.console": "prints",
     "yolo.training.finite": "ends a training that has failed",
+    "yolo.training.memory": "how fast",
     "yolo.training.replay": "writes for inspection when a training has failed",
     "yolo.evaluation.classifier_report": "draws a page of finished weights: an edit shows at the "
     "next training, and must not cause one",

@@ -17,14 +17,14 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from stages import experiment
-from stages.candidate import Verdict
+from stages.candidate import Bump, Verdict
 from stages.models import PUSHED
 from stages.plan import Plan
 from stages.reproduction import WITH_RESULT, Run
 from yolo.errors import UserError
 
 Record = Literal["none", "experiment", "branch"]
-Release = Literal["none", "patch", "minor", "major"]
+Release = Literal["none", Bump]
 OUTPUT = "output"
 """Name of the loggers that carry what the flow and its stages say."""
 _MODEL, _TRAINED = "detector", "detect_train"

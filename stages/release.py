@@ -6,19 +6,15 @@ without a tag, or a card without one, is only work that the next try finds done.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import cast, get_args
 
-from stages.card import render
+from stages.candidate import Bump, judge
 from stages.git import git
-from stages.models import PUSHED, Released, expect_artifact, released
+from stages.models import PUSHED, expect_artifact
 from stages.plan import message, read_plan
-from stages.promotion import Decision, decide
 from stages.remote import default_remote
 from yolo.errors import UserError
-from yolo.files import digest, replacing
-
-Bump = Literal["major", "minor", "patch"]
-CARDS = Path("cards")
+from yolo.files import replacing
 
 
 @dataclass(frozen=True)
@@ -41,54 +37,23 @@ def release(model: str, bump: str) -> Outcome:
     if bump not in get_args(Bump):
         raise UserError(f"--bump {bump} is none of {', '.join(get_args(Bump))}")
     root = _root()
-    weights = Path(expect_artifact(model))
-    versions = released(root, model)
-    newest = versions[-1] if versions else None
-    version = next_version(newest.version if newest else None, bump)
-    tag = f"{model}@{version}"
+    expect_artifact(model)
     _refuse_dirty(root)
     git("var", "GIT_COMMITTER_IDENT", root=root)
     _refuse_missing_remote()
     _refuse_stale()
-    if not weights.is_file():
-        raise UserError(f"{weights} does not exist; `dvc pull {weights}` fetches it")
-    decision = gate(model, weights, newest, root)
-    if not decision.promoted:
-        raise UserError(f"{model} is not released: {decision.reason}")
+    verdict = judge(model, cast(Bump, bump), root)
+    if verdict.tag is None:
+        raise UserError(f"{model} is not released: {verdict.reason}")
     _push(model)
-    card = card_path(tag)
-    text = render(model, version, weights, decision.reason)
+    card, version = Path(verdict.card), verdict.tag.partition("@")[2]
     with replacing(card) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(verdict.text, encoding="utf-8")
     git("add", "--", str(card), root=root)
     if git("status", "--porcelain", root=root):
         git("commit", "--quiet", "--message", f"Release {model} {version}", root=root)
     _tag(model, version, root)
-    return Outcome(tag, card, decision.reason)
-
-
-def gate(model: str, weights: Path, newest: Released | None, root: Path) -> Decision:
-    """Whether `weights` may become the version of `model` after `newest`, and why."""
-    if newest and newest.weights_hash == digest(weights, "md5"):
-        return Decision(False, f"{weights} is {newest.tag} already, byte for byte")
-    if model != "detector":
-        return Decision(True, "no gate: only detectors are compared")
-    from yolo.versions import fetch
-
-    before = fetch(newest.tag, root) if newest else None
-    return decide(before, weights, name=newest.tag if newest else "released")
-
-
-def card_path(tag: str) -> Path:
-    """Where the card of a version is."""
-    return CARDS / f"{tag.replace('@', '-')}.md"
-
-
-def next_version(newest: str | None, bump: str) -> str:
-    """The version after `newest` (`v1.2.0`), or after v0.0.0."""
-    from gto.versions import SemVer
-
-    return SemVer(newest or "v0.0.0").bump(**{f"bump_{bump}": True}).version
+    return Outcome(verdict.tag, card, verdict.reason)
 
 
 def _root() -> Path:

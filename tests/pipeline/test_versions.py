@@ -148,7 +148,7 @@ def test_a_release_is_refused_with_its_reason(published: Project, tmp_path: Path
     def refusal(model: str = "detector", bump: str = "minor") -> str:
         return project.run("yolov1", "release", model, "--bump", bump, ok=False)
 
-    assert "is none of major, minor, patch" in refusal(bump="huge")
+    assert "is none of patch, minor, major" in refusal(bump="huge")
     assert "no model is named 'classifier'; dvc.yaml declares: backbone, detector" in refusal(
         "classifier"
     )

@@ -5,7 +5,6 @@ Each step has an exact float form, the original's arithmetic on a batch: `crop`,
 with the exact form to within two grey levels.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from yolo.threads import side_by_side
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,8 @@ def recolour(images: Tensor, colour: Tensor) -> Tensor:
     if images.device.type != "cpu":
         return distort(images.permute(0, 3, 1, 2).float() / 255, *colour.unbind(1))
     result = np.empty(images.shape, np.float32)
-    jobs = (images.numpy(), result, colour.tolist())
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        # waits for them, and raises what went wrong
-        list(threads.map(_recolour, *jobs))
+    pictures, changes = images.numpy(), colour.tolist()
+    side_by_side(lambda n: _recolour(pictures[n], result[n], changes[n]), range(len(result)))
     return torch.from_numpy(result).permute(0, 3, 1, 2)
 
 

@@ -8,16 +8,15 @@ depend on the seed and k alone; workers, processes and restarts change nothing.
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.errors import UserError
+from yolo.threads import side_by_side
 
 Place = tuple[int, int]
 """(epoch, index): an image of the split, drawn in an epoch."""
@@ -105,8 +104,6 @@ class _InThreads(Dataset[Sample]):
 
     def __init__(self, samples: Dataset[Sample]) -> None:
         self._samples = samples
-        threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def __getitem__(self, place: Place) -> Sample:
         """One sample."""
@@ -114,8 +111,7 @@ class _InThreads(Dataset[Sample]):
 
     def __getitems__(self, places: Sequence[Place]) -> list[Sample]:
         """Those of a batch, in order; DataLoader asks for them so."""
-        each = map if self._pool is None else self._pool.map
-        return list(each(self._samples.__getitem__, places))
+        return side_by_side(self._samples.__getitem__, places)
 
 
 def _start_worker(worker: int) -> None:

@@ -27,6 +27,7 @@ from yolo.training.average import MovingAverage
 from yolo.training.checkpoint import StateFolder
 from yolo.training.console import Console
 from yolo.training.course import Course, Result, weights_of
+from yolo.training.memory import keep_freed
 from yolo.training.optimiser import set_rate, sgd
 from yolo.training.running_statistics import RunningStatistics
 from yolo.training.saving import Saving
@@ -88,6 +89,7 @@ class Training:
             sizes = [size for size in sizes if size <= state["micro_batch"]]
         # The thread count decides the order of sums, so a resumed training keeps its own.
         torch.set_num_threads(self._threads)
+        keep_freed()
         self._micro_batch = (
             micro_batch.largest_that_fits(sizes, self._network, self._attempt, accelerator.device)
             if runtime.micro_batch == "auto"

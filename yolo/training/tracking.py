@@ -64,7 +64,9 @@ class Tracker:
         """Show pictures with the boxes found in them, and the true ones, in W&B."""
         if examples and self._is_on:
             with self._warning_only():
-                self._send(step, {"examples": [_image(example) for example in examples]})
+                # W&B warns of a series whose pictures differ in size, and shows it askew
+                sides = np.max([example.picture.shape[:2] for example in examples], axis=0)
+                self._send(step, {"examples": [_image(example, *sides) for example in examples]})
 
     def _write(self, row: Mapping[str, Any]) -> None:
         try:
@@ -99,8 +101,12 @@ class Tracker:
             print(f"warning: Weights & Biases is off from here on: {error}", file=sys.stderr)
 
 
-def _image(example: Example) -> Any:
+def _image(example: Example, height: int, width: int) -> Any:
+    """With grey below and to the right of a picture that is smaller."""
     import wandb
+
+    below, right = height - len(example.picture), width - example.picture.shape[1]
+    picture = np.pad(example.picture, ((0, below), (0, right), (0, 0)), constant_values=128)
 
     names = dict(enumerate(example.classes))
 
@@ -126,7 +132,7 @@ def _image(example: Example) -> Any:
     ]
     true = [names[label] for label in example.true_labels.tolist()]
     return wandb.Image(
-        example.picture,
+        picture,
         caption=example.name,
         boxes={
             "found": boxes(example.boxes, example.labels, found),
