@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -267,3 +269,20 @@ def test_the_classifiers_scales_include_both_ends():
 def test_the_centre_crop_is_the_largest_square():
     assert augment.centre_crop(101, 60) == Crop(20, 0, 60, 60)
     assert augment.centre_crop(60, 101) == Crop(0, 20, 60, 60)
+
+
+@pytest.mark.parametrize("side", [300, 448, 600])
+def test_warp_makes_no_threads_in_the_thread_of_a_loader(side: int) -> None:
+    """Those of OpenMP's would be more than cores, and slow down all that is computed after."""
+
+    def threads_made() -> int:
+        before = len(os.listdir("/proc/self/task"))
+        augment.warp(np.zeros((500, 640, 3), np.uint8), Crop(-3, -2, side, side), 448, False)
+        return len(os.listdir("/proc/self/task")) - before
+
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(threads_made).result() == 0
+    finally:
+        torch.set_num_threads(1)

@@ -21,7 +21,7 @@ STAGES = ("pretrain", "detect_train")
 WEIGHTS = {"pretrain": "classifier", "detect_train": "detector"}
 # a state after every batch, so that a kill meets the writing of one
 EAGER = {"YOLO_SAVE_BATCHES": "1"}
-SECONDS_TO_WAIT = 900.0
+SECONDS_TO_WAIT = 400.0
 STARTED: set[int] = set()
 """Process groups that may still be there."""
 

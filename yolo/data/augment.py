@@ -161,6 +161,10 @@ def _resize_whole_pixels(image: np.ndarray, crop: Crop, size: int) -> np.ndarray
     cut = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     outside = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
     cut = cv2.copyMakeBorder(cut, *outside, cv2.BORDER_REPLICATE)
+    if cut.shape[:2] == (size, size):
+        # PyTorch would copy it in threads of OpenMP's, made for the loader's thread that asks; with
+        # more of those than cores OpenMP puts all to sleep between any two operations from then on.
+        return cut
     # A batch of one whose strides say channels last: any other takes the slow way.
     batch = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)
     resized = functional.interpolate(batch, (size, size), mode="bilinear", align_corners=True)
