@@ -15,6 +15,10 @@ COMPILE := pip compile --quiet pyproject.toml --python-version 3.11 --generate-h
 WEIGHTS ?= models/detector.safetensors
 IMAGES ?= reports/evaluate/pictures
 
+# Where this is set, every start of a stage compiles thousands of files of torch, Prefect and Great
+# Expectations again, half a minute in all.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
