@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from yolo.cli import app
@@ -88,7 +89,8 @@ def test_the_schedule_names_the_peak_and_the_end(project: Path) -> None:
     found = json.loads(result.stdout)
     assert set(found) == {"pretrain", "detect_train"}
     rates = found["detect_train"]["rates"]
-    assert rates[-1]["batch"] == 1000
+    params = YAML(typ="safe").load(Path("params.yaml"))
+    assert rates[-1]["batch"] == params["detect_train"]["optimisation"]["batches"]
     assert rates[-1]["rate"] == 0
     assert found["detect_train"]["peak"] >= max(row["rate"] for row in rates)
     assert Image.open("s.png").size[0] > 500
