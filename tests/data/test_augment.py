@@ -2,9 +2,9 @@
 
 import io
 import json
-import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -275,10 +275,13 @@ def test_the_centre_crop_is_the_largest_square():
 def test_warp_makes_no_threads_in_the_thread_of_a_loader(side: int) -> None:
     """Those of OpenMP's would be more than cores, and slow down all that is computed after."""
 
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
     def threads_made() -> int:
-        before = len(os.listdir("/proc/self/task"))
+        before = threads()
         augment.warp(np.zeros((500, 640, 3), np.uint8), Crop(-3, -2, side, side), 448, False)
-        return len(os.listdir("/proc/self/task")) - before
+        return threads() - before
 
     torch.set_num_threads(2)
     try:
