@@ -73,8 +73,8 @@ def real_project(fresh: Callable[[], Project], real_data: Path) -> Callable[...,
 
 def trained(project: Project) -> list[dict[str, float]]:
     """Train the detector, 64 pictures a batch in parts of 8; return its curve."""
-    project.run("dvc", "repro", "extract_backbone", YOLO_THREADS="2")
-    project.run("dvc", "repro", "detect_train", YOLO_THREADS="2", YOLO_MICRO_BATCH="8")
+    project.run("dvc", "repro", "extract_backbone", YOLO_THREADS="1")
+    project.run("dvc", "repro", "detect_train", YOLO_THREADS="1", YOLO_MICRO_BATCH="8")
     with (project.root / "reports/detect_train/curves.csv").open() as file:
         return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(file)]
 
