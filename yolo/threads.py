@@ -19,10 +19,11 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
     Each thread takes one stretch of the items: handing them over singly costs more than the work on
     a small picture. What `work` raises is raised here.
     """
-    threads = min(torch.get_num_threads(), len(items))
-    if threads < 2:
+    threads = torch.get_num_threads()
+    parts = min(threads, len(items))
+    if parts < 2:
         return [work(item) for item in items]
-    ends = [len(items) * number // threads for number in range(threads + 1)]
+    ends = [len(items) * number // parts for number in range(parts + 1)]
     stretches = [items[first:last] for first, last in pairwise(ends)]
     done = _pool(threads).map(lambda stretch: [work(item) for item in stretch], stretches)
     return [result for stretch in done for result in stretch]
