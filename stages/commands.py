@@ -52,7 +52,7 @@ def release(
     from stages.release import release as release_model
 
     done = release_model(model, bump)
-    print(f"{done.tag}: {done.verdict}")
+    print(f"{done.tag}: {done.reason}")
     print(f"card: {done.card}; `git push --follow-tags` publishes the version")
 
 

@@ -4,11 +4,10 @@ The tag comes last: whatever goes wrong before it, no version exists that cannot
 without a tag, or a card without one, is only work that the next try finds done.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from stages.candidate import Bump, judge
+from stages.candidate import Bump, Verdict, judge
 from stages.git import git
 from stages.models import PUSHED, expect_artifact
 from stages.plan import message, read_plan
@@ -17,18 +16,8 @@ from yolo.errors import UserError
 from yolo.files import replacing
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a release did."""
-
-    tag: str
-    card: Path
-    verdict: str
-    """Why the gate let it pass."""
-
-
-def release(model: str, bump: str) -> Outcome:
-    """Release `model` (an artifact of `dvc.yaml`) as the next version after the newest.
+def release(model: str, bump: str) -> Verdict:
+    """Release `model` (an artifact of `dvc.yaml`) as the version after the newest; return why.
 
     Raises `UserError`, and no version comes into being, on a dirty tree, results that are not those
     of the code, data and parameters, a missing remote, a failed push, weights that are released
@@ -53,7 +42,7 @@ def release(model: str, bump: str) -> Outcome:
     if git("status", "--porcelain", root=root):
         git("commit", "--quiet", "--message", f"Release {model} {version}", root=root)
     _tag(model, version, root)
-    return Outcome(verdict.tag, card, verdict.reason)
+    return verdict
 
 
 def _root() -> Path:
