@@ -195,14 +195,16 @@ def recolour(images: Tensor, colour: Tensor) -> Tensor:
 
 def _recolour(image: np.ndarray, result: np.ndarray, change: list[float]) -> None:
     """Write one picture with its colours changed, (H, W, 3) uint8 to float, into `result`."""
-    np.divide(image, np.float32(255), out=result)
     if change == [0.0, 1.0, 1.0]:
+        np.divide(image, np.float32(255), out=result)
         return
     hue, saturation, exposure = change
+    # Neither hue nor saturation depends on the scale, so the division by 255 is the value's.
+    np.copyto(result, image)
     hsv = cv2.cvtColor(result, cv2.COLOR_RGB2HSV)
     # OpenCV's hue is in degrees; it wraps above 360 but not reliably below 0.
     shift_and_scale = np.array(
-        [[1, 0, 0, hue % 1 * 360], [0, saturation, 0, 0], [0, 0, exposure, 0]]
+        [[1, 0, 0, hue % 1 * 360], [0, saturation, 0, 0], [0, 0, exposure / 255, 0]]
     )
     cv2.transform(hsv, shift_and_scale, dst=result)
     cv2.cvtColor(result, cv2.COLOR_HSV2RGB, dst=hsv)

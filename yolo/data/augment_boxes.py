@@ -25,12 +25,13 @@ def from_voc(boxes: np.ndarray, labels: np.ndarray, width: int, height: int) -> 
     Returns:
         (n, 5) float32 class, cx, cy, w, h relative to the image.
     """
-    corners = np.asarray(boxes, np.float64).reshape(-1, 2, 2)
-    size = np.array([width, height])
-    centre = (corners.mean(axis=1) - 1) / size
-    return np.column_stack([labels, centre, (corners[:, 1] - corners[:, 0]) / size]).astype(
-        np.float32
-    )
+    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+    low, high, size = corners[:, :2], corners[:, 2:], (width, height)
+    rows = np.empty((len(corners), 5), np.float32)
+    rows[:, 0] = labels
+    rows[:, 1:3] = ((low + high) / 2 - 1) / size
+    rows[:, 3:] = (high - low) / size
+    return rows
 
 
 def move_boxes(boxes: np.ndarray, crop: Crop, width: int, height: int, flip: bool) -> np.ndarray:
@@ -59,7 +60,10 @@ def move_boxes(boxes: np.ndarray, crop: Crop, width: int, height: int, flip: boo
     high = (centre + half) * inverse - offset
     if flip:
         low[:, 0], high[:, 0] = 1 - high[:, 0], 1 - low[:, 0]
-    low, high = low.clip(0, 1), high.clip(0, 1)
-    size = high - low
-    moved = np.concatenate([boxes[:, :1], (low + high) / 2, size], axis=1)
-    return moved[(size >= MINIMUM_SIZE).all(axis=1)]
+    for edge in (low, high):
+        np.minimum(np.maximum(edge, 0, out=edge), 1, out=edge)
+    moved = np.empty_like(boxes)
+    moved[:, 0] = boxes[:, 0]
+    moved[:, 1:3] = (low + high) / 2
+    moved[:, 3:] = size = high - low
+    return moved[(size[:, 0] >= MINIMUM_SIZE) & (size[:, 1] >= MINIMUM_SIZE)]
