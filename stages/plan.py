@@ -101,7 +101,8 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
         # DVC calls stages by their names only from the project's root
         with chdir(Repo.find_root()), Repo() as repo:
             stages = _in_order(repo, targets)
-            status = repo.status(targets=list(stages)) if stages else {}
+            # not by the names of all stages: DVC would read dvc.yaml and dvc.lock again for each
+            status = repo.status(targets=list(targets) or None, with_deps=True) if stages else {}
             planned = tuple(
                 PlannedStage(
                     name,
