@@ -23,6 +23,7 @@ from yolo.files import replacing
 
 EXEMPT: Mapping[str, str] = {
     "stages.entry": "checks parameters, hands them over as they are, prints errors",
+    "stages.endings": "says how a training ended, which only the flow reads",
     "stages.processes": "starts processes; what they compute does not depend on who did",
     "yolo.params.whole": "only refuses wrong parameters; so do the blocks of other stages",
     "yolo.errors": "exceptions: a run that raises one has no outs",

@@ -108,7 +108,7 @@ class Run:
             code = self.running.run(
                 self._command(name),
                 cwd=self.plan.root,
-                env=_environment(),
+                env=_environment() | ending.environment,
                 on_line=lines.take,
                 time_out=policy.time_out,
             )

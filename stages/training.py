@@ -2,12 +2,12 @@
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.endings import FILE, write_ending
 from stages.fingerprint import contents, fingerprint, within
 from stages.processes import join
 from yolo import runtime
@@ -21,9 +21,7 @@ from yolo.training.loop import Training
 from yolo.training.task import Task
 from yolo.training.tracking import Tracker
 
-_RUNS = Path("runs")
 _REPORTS = Path("reports")
-_EXIT = "exit.json"
 
 
 def train(
@@ -43,7 +41,8 @@ def train(
     `save` is given what the card of the weights says of their origin: `parameters`, and `data`, the
     sums of the files of `made_of`, which are among the `deps` of the stage. Then the training is
     finished. Killed at any moment, also in `save`, the same command goes on from the last saved
-    state. How the stage ended stands in `runs/<stage>/<fingerprint>/exit.json`.
+    state. How the stage ended stands in `exit.json` in the state's folder,
+    `runs/<stage>/<fingerprint>/` (`YOLO_RUNS`).
     """
     settings = runtime.from_environment()
     processes = join(settings)
@@ -56,9 +55,8 @@ def train(
         Training(task, optimisation, folder=None, tracker=None, **options).run(keep)
         return
     sums, parameters = contents(stage), inputs.model_dump(mode="json")
-    folder = StateFolder(_RUNS / stage, fingerprint(inputs, sums))
-    ending = folder.path / _EXIT
-    ending.unlink(missing_ok=True)
+    folder = StateFolder(settings.runs / stage, fingerprint(inputs, sums))
+    (folder.path / FILE).unlink(missing_ok=True)
     tracker = Tracker(folder.path, settings.tracking, stage, parameters)
     try:
         training = Training(task, optimisation, folder=folder, tracker=tracker, **options)
@@ -69,20 +67,20 @@ def train(
         # before the state goes: what the tracker takes to end is time in which a kill costs all
         tracker.close()
         folder.finish()
-        _end(ending, 0)
+        _end(folder.path, 0)
     except (UserError, Stopped) as error:
-        _end(ending, error.status if isinstance(error, Stopped) else 1)
+        _end(folder.path, error.status if isinstance(error, Stopped) else 1)
         raise
     finally:
         tracker.close()
     print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)
 
 
-def _end(path: Path, status: int) -> None:
+def _end(folder: Path, status: int) -> None:
     try:
-        write_json(path, {"status": status, "process": os.getpid()})
+        write_ending(folder, status)
     except OSError as error:
-        print(f"warning: {path} could not be written: {error}", file=sys.stderr)
+        print(f"warning: {folder / FILE} could not be written: {error}", file=sys.stderr)
 
 
 def _summary(stage: str, result: Result, task: Task, batch: int, folder: Path) -> str:

@@ -1,5 +1,7 @@
 """Runtime settings from the environment."""
 
+from pathlib import Path
+
 import pytest
 
 from yolo.errors import UserError
@@ -12,13 +14,21 @@ def test_every_setting_has_a_default():
     assert settings.tracking == "offline"
     assert settings.threads == usable_cores() >= 1
     assert settings.micro_batch is None
+    assert settings.runs == Path("runs")
     assert settings.price_per_hour is None
 
 
 def test_settings_are_read():
     settings = from_environment(
-        {"YOLO_DEVICE": "cpu", "YOLO_THREADS": "3", "YOLO_WORKERS": "2", "YOLO_MICRO_BATCH": "8"}
+        {
+            "YOLO_DEVICE": "cpu",
+            "YOLO_THREADS": "3",
+            "YOLO_WORKERS": "2",
+            "YOLO_MICRO_BATCH": "8",
+            "YOLO_RUNS": "~/runs",
+        }
     )
+    assert settings.runs == Path.home() / "runs"
     assert (settings.device, settings.threads, settings.workers) == ("cpu", 3, 2)
     assert settings.micro_batch == 8
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from yolo.errors import UserError
@@ -43,6 +44,9 @@ class Runtime:
     """`YOLO_MAX_MINUTES`: a training saves its state and ends with status 76 after so long."""
     tracking: Tracking = "offline"
     """`YOLO_TRACKING`: what Weights & Biases does: offline, online, disabled."""
+    runs: Path = Path("runs")
+    """`YOLO_RUNS`: folder of the states and logs of trainings. On a disk that outlives the machine,
+    or the clone that a worker makes for each run, an interrupted training goes on from there."""
     price_per_hour: float | None = None
     """`YOLO_PRICE_PER_HOUR`: of the machine, in any currency; the flow shows what stages cost."""
 
@@ -62,6 +66,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
         save_batches=_integer(environ, "YOLO_SAVE_BATCHES", default=0, minimum=0),
         max_minutes=_positive(environ, "YOLO_MAX_MINUTES"),
         tracking=_choice(environ, "YOLO_TRACKING", Tracking),
+        runs=Path(environ.get("YOLO_RUNS") or "runs").expanduser(),
         price_per_hour=_amount(environ, "YOLO_PRICE_PER_HOUR"),
     )
 

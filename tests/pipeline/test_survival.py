@@ -283,6 +283,21 @@ def test_a_spent_budget_saves_and_says_so(project):
     assert 76 in endings(project, "pretrain")
 
 
+def test_a_stopped_training_goes_on_in_another_clone_that_shares_the_runs(
+    longer, project, tmp_path
+):
+    other = Project(tmp_path / "other")
+    shutil.copytree(project.root, other.root, symlinks=True)
+    runs = str(tmp_path / "runs")
+    output = project.run(
+        "dvc", "repro", "pretrain", ok=False, YOLO_MAX_MINUTES="0.00001", YOLO_RUNS=runs
+    )
+    assert "stopped at batch 1 of 200" in output
+    shutil.rmtree(project.root)
+    assert "going on after batch 1" in other.run("dvc", "repro", "pretrain", YOLO_RUNS=runs)
+    assert of("pretrain", results(other)) == of("pretrain", longer[1])
+
+
 def test_half_a_launch_is_refused(project):
     output = project.run(
         *("accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "stages.pretrain"),

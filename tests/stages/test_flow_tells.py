@@ -10,6 +10,7 @@ from artifacts_of import artifacts, log_lines
 from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from receiver import Receiver
+from toy_endings import leave
 
 from stages import reproduction
 from stages.flow import reproduce
@@ -72,8 +73,7 @@ def test_a_preempted_stage_goes_on_by_itself_and_the_webhook_hears_of_it(
 ) -> None:
     monkeypatch.setenv("YOLO_WEBHOOK_URL", receiver.url)
     (toy / "left.sh").write_text(
-        "[ -e told ] && { cp got-a left; exit; }\ntouch told; mkdir -p runs/left/abc\n"
-        "echo '{\"status\": 75}' > runs/left/abc/exit.json; exit 75\n"
+        "[ -e told ] && { cp got-a left; exit; }\ntouch told\n" + leave(75)
     )
     state = reproduce(["left"], notify=True, return_state=True)
     assert state.is_completed()
@@ -83,9 +83,7 @@ def test_a_preempted_stage_goes_on_by_itself_and_the_webhook_hears_of_it(
 
 
 def test_a_spent_budget_is_a_state_of_its_own(toy: Path, receiver: Receiver) -> None:
-    (toy / "left.sh").write_text(
-        "mkdir -p runs/left/abc; echo '{\"status\": 76}' > runs/left/abc/exit.json; exit 76\n"
-    )
+    (toy / "left.sh").write_text(leave(76))
     state = reproduce(return_state=True)
     assert (state.type.value, state.name) == ("FAILED", "BudgetSpent")
     assert state.message == "the budget is spent in left; run again to go on"

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from toy_endings import leave
 
 from stages import reproduction
 from stages.plan import read_plan
@@ -11,11 +12,6 @@ from stages.policy import Policy
 from stages.reproduction import BudgetSpent, Run, StageFailed
 
 LOG = logging.getLogger("test")
-# as a training does: how it ended stands in a file that replaces the one before
-LEAVE = (
-    "mkdir -p runs/left/abc; printf '{{\"status\": {0}}}' > runs/left/abc/new; "
-    "mv runs/left/abc/new runs/left/abc/exit.json; exit {0}\n"
-)
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def test_a_preempted_stage_is_tried_again_without_using_up_the_policy(
     toy: Path, policy: dict[str, Policy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduction, "PREEMPTIONS", 2)
-    run = begin(LEAVE.format(75))
+    run = begin(leave(75))
     for expected in (True, True, False):
         with pytest.raises(StageFailed, match="told to stop and saved its state"):
             attempt(run)
@@ -80,7 +76,7 @@ def test_a_preempted_stage_is_tried_again_without_using_up_the_policy(
 def test_what_an_earlier_run_left_is_not_taken_for_this_ones(
     toy: Path, policy: dict[str, Policy]
 ) -> None:
-    run = begin(LEAVE.format(75))
+    run = begin(leave(75))
     with pytest.raises(StageFailed):
         attempt(run)
     (toy / "left.sh").write_text("exit 7\n")
@@ -89,11 +85,24 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_ones(
     assert not run.may_try_again("left")
 
 
+def test_what_another_project_leaves_in_a_shared_folder_is_not_taken_for_this_ones(
+    toy: Path, policy: dict[str, Policy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLO_RUNS", str(toy.parent / "shared"))
+    run = begin("YOLO_ATTEMPT=anothers\n" + leave(75).replace("exit 75", "exit 7"))
+    with pytest.raises(StageFailed, match="exited with 7"):
+        attempt(run)
+    assert list((toy.parent / "shared" / "left").rglob("exit.json"))
+    (toy / "left.sh").write_text(leave(76))
+    with pytest.raises(BudgetSpent):
+        attempt(run)
+
+
 def test_a_spent_budget_is_no_failure_and_not_tried_again(
     toy: Path, policy: dict[str, Policy]
 ) -> None:
     policy["left"] = Policy(retries=5)
-    run = begin(LEAVE.format(76))
+    run = begin(leave(76))
     with pytest.raises(BudgetSpent, match="left stopped with its state saved"):
         attempt(run)
     assert run.outcomes["left"] == "BudgetSpent"

@@ -2,6 +2,8 @@
 
 import os
 import resource
+import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -70,3 +72,28 @@ def test_only_the_last_few_states_are_kept(tmp_path):
         os.utime(folder.path, (number, number))
     StateFolder(tmp_path, "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4", "new"]
+
+
+def test_the_state_of_a_training_that_runs_is_kept(tmp_path):
+    """Projects may share the folder; locks are between processes, so another one holds it."""
+    code = (
+        "import sys; from pathlib import Path; from yolo.training.checkpoint import StateFolder; "
+        "folder = StateFolder(Path(sys.argv[1]), 'running'); print('here', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "here\n"
+        for number in range(4):
+            folder = StateFolder(tmp_path, str(number))
+            os.utime(folder.path, (number, number))
+        os.utime(tmp_path / "running", (0, 0))
+        StateFolder(tmp_path, "new")
+        assert {path.name for path in tmp_path.iterdir()} == {"running", "2", "3", "new"}
+        other.communicate("\n")
+    StateFolder(tmp_path, "newer")
+    assert not (tmp_path / "running").exists()

@@ -117,4 +117,17 @@ def _remove_oldest(runs: Path) -> None:
         reverse=True,
     )
     for folder in folders[_KEPT_FOLDERS:]:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not _is_in_use(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether a process is at that training: projects may share the folder of their trainings."""
+    try:
+        with (folder / _LOCK).open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
