@@ -11,7 +11,8 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 UV ?= $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),build/uv/bin/uv)
 BIN := .venv/bin
 READY := .venv/ready
-COMPILE := pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url
+COMPILE := pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
 WEIGHTS ?= models/detector.safetensors
 IMAGES ?= reports/evaluate/pictures
 
