@@ -82,7 +82,7 @@ def obtain(descriptor: Path, folder: Path, downloads: Path, limits: Limits) -> N
     """Fetch or make what the descriptor describes."""
     described = read_descriptor(descriptor)
     if isinstance(described, Published | HuggingFace):
-        for path in fetch_all(_archives(described), downloads):
+        for path in fetch_all(_archives(described), downloads, limits=limits):
             with _opened(path, limits):
                 _link(path, folder / path.name)
         return

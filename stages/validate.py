@@ -94,6 +94,8 @@ def main() -> None:
         write_json(reports / "metrics.json", counts(assessment, splits))
         if assessment.failures:
             raise UserError(refusal(key, assessment, reports))
+        if not assessment.classes:
+            raise UserError(f"{key}: no annotation has an object: there is nothing to learn")
         with replacing_folder(Path("data") / "clean" / key) as folder:
             write_store(folder, files, assessment, splits, inputs.shorter_side, workers)
     summarise(key, assessment, splits)
@@ -124,6 +126,12 @@ def summarise(key: str, assessment: Assessment, splits: Sequence[str]) -> None:
         for split in splits
     )
     print(f"{key}: {len(assessment.classes)} classes; pictures admitted: {sizes}")
+    for count, what in (
+        (len(assessment.unlisted), "pictures are in none of these splits"),
+        (len(assessment.ignored), "files are no pictures by their names"),
+    ):
+        if count:
+            print(f"  {count} {what}: ignored")
     for line in warnings(assessment):
         print(line)
 

@@ -1,6 +1,8 @@
 """Files that appear whole or not at all."""
 
 import hashlib
+import os
+import subprocess
 
 import pytest
 
@@ -32,6 +34,17 @@ def test_a_folder_is_replaced_whole(tmp_path):
         with replacing_folder(folder) as temporary:
             (temporary / content).write_text(content)
     assert [entry.name for entry in folder.iterdir()] == ["second"]
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path):
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left, others = tmp_path / f".folder.{ended.pid}.tmp", tmp_path / f".folder.{os.getppid()}.tmp"
+    left.mkdir()
+    others.mkdir()
+    with replacing_folder(tmp_path / "folder"):
+        assert not left.exists()
+        assert others.exists()
 
 
 def test_a_failure_keeps_the_old_folder_and_leaves_nothing(tmp_path):

@@ -157,6 +157,18 @@ def test_links_in_a_folder_are_followed_and_loops_end(tmp_path: Path) -> None:
         assert archives.read("train/cat/1.jpg") == b"far"
 
 
+def test_folders_that_several_links_lead_to_are_read_each_time(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"2007/JPEGImages/1.jpg": b"one", "2012/Annotations/1.xml": b"two"})
+    (tmp_path / "2012" / "JPEGImages").symlink_to(tmp_path / "2007" / "JPEGImages")
+    (tmp_path / "2007" / "back").symlink_to(tmp_path)
+    with Archives(tmp_path) as archives:
+        assert archives.names() == [
+            "2007/JPEGImages/1.jpg",
+            "2012/Annotations/1.xml",
+            "2012/JPEGImages/1.jpg",
+        ]
+
+
 def test_broken_links_and_pipes_in_a_folder_are_not_skipped(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "plain", MEMBERS)
     (folder / "gone.jpg").symlink_to("nowhere")
@@ -337,6 +349,45 @@ def test_other_content_under_an_archives_name_is_refused(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name} is not a readable archive"):
+        Archives(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_tar_header_of_an_impossible_size_is_refused(kind: bytes, tmp_path: Path) -> None:
+    member = tarfile.TarInfo("a.jpg")
+    member.type = kind
+    header = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = b"\x80" + (1 << 87).to_bytes(11, "big")
+    header[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(header))[0]  # pyright: ignore
+    (tmp_path / "set.tar").write_bytes(header + bytes(10240))
+    with pytest.raises(UserError, match=r"set\.tar"):
+        Archives(tmp_path / "set.tar")
+
+
+@pytest.mark.parametrize(("field", "at"), [("compressed size", 20), ("offset", 42)])
+def test_a_zip_member_beyond_the_archive_is_refused(field: str, at: int, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"a.jpg": b"content" * 9})
+    data = bytearray(path.read_bytes())
+    start = data.rindex(b"PK\x01\x02") + at
+    data[start : start + 4] = (0x7FFFFFF0).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"set\.zip"), Archives(path) as archives:
+        archives.read("a.jpg")
+
+
+def test_names_in_a_zip_without_the_flag_for_utf_8_are_read(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"pièce.jpg": b"content"})
+    data = bytearray(path.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        data[data.index(header) + flags] &= 0xF7
+    path.write_bytes(data)
+    with Archives(path) as archives:
+        assert archives.names() == ["pièce.jpg"]
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "a" * 300])
+def test_a_path_that_cannot_be_a_set_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=name):
         Archives(tmp_path / name)
 
 

@@ -150,7 +150,9 @@ def test_lists_that_are_all_empty_are_an_error(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("lists", [[], ["trainval"], ["train"], ["train", "val", "mine"]])
+@pytest.mark.parametrize(
+    "lists", [[], ["trainval"], ["train"], ["train", "val", "mine"], ["default"]]
+)
 def test_a_year_is_checked_whatever_lists_it_has(tmp_path: Path, lists: list[str]) -> None:
     files = voc_set({"train": [str(i) for i in range(30)], "val": ["x"], "test": ["y"]}, "VOC2007")
     files |= voc_set({name: ["7"] for name in lists[:1]} or {"z": ["7"]}, "VOC2012", 50)
@@ -175,6 +177,21 @@ def test_files_of_an_image_folder_that_are_no_pictures_are_mentioned(tmp_path: P
     assert short(check([write_folder(tmp_path, files)])) == [
         ("moving.gif", None, "unlisted", "info", "ignored")
     ]
+
+
+def test_folders_beside_the_splits_of_an_image_folder_are_mentioned(tmp_path: Path) -> None:
+    files = image_folder() | {"set/holdout/cat/1.jpg": picture(70), "set/2.jpg": picture(71)}
+    report = check([write_folder(tmp_path, files)])
+    assert [(found.rule, found.severity, found.value) for found in report.findings] == [
+        ("unlisted", "info", "2 pictures are in none of the splits train, val")
+    ]
+
+
+def test_splits_may_be_called_as_no_format_is(tmp_path: Path) -> None:
+    lists = {"train.v1": [str(i) for i in range(30)], "val[0]": ["x"], "test": ["y"]}
+    write_folder(tmp_path, voc_set(lists, "My.v1i.voc"))
+    found = check([tmp_path], ["cat", "dog"], ["train.v1", "val[0]"]).findings
+    assert {one.rule for one in found} <= {"unlisted", "class_coverage", "evaluation_coverage"}
 
 
 def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:

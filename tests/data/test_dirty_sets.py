@@ -56,8 +56,15 @@ def clean() -> dict[str, bytes]:
 CLEAN = clean()
 PICTURE = Image.fromarray(pixels(5))
 PNG = saved(PICTURE, "PNG")
-TURNED = Image.Exif()
-TURNED[0x0112] = 6
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+TURNED = oriented(6)
 PART = (
     "<part><name>tooth</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax>"
     "</bndbox></part>"
@@ -122,6 +129,28 @@ ACCEPTED = {
     "a byte order mark and CRLF in a list": {
         "ImageSets/Main/val.txt": b"\xef\xbb\xbf" + "\r\n".join(LISTS["val"]).encode() + b"\r\n"
     },
+    "a name of several words, and a column": {
+        "JPEGImages/part_005.jpg": None,
+        "Annotations/part_005.xml": None,
+        "JPEGImages/my part 5.jpg": CLEAN[JPG],
+        "Annotations/my part 5.xml": labelled(filename="my part 5.jpg"),
+        "ImageSets/Main/train.txt": "  1\n".join(
+            "my part 5" if name == "part_005" else name for name in LISTS["train"]
+        ).encode(),
+    },
+    "a letter written in two ways": {
+        "JPEGImages/part_005.jpg": None,
+        "Annotations/part_005.xml": None,
+        "JPEGImages/pie\u0300ce.jpg": CLEAN[JPG],
+        "Annotations/pi\u00e8ce.xml": labelled(filename=""),
+        "ImageSets/Main/train.txt": "\n".join(
+            "pi\u00e8ce" if name == "part_005" else name for name in LISTS["train"]
+        ).encode(),
+    },
+    "a JPEG with a second picture, as phones make them": {
+        JPG: saved(PICTURE, "MPO", save_all=True, append_images=[PICTURE])
+    },
+    "an EXIF orientation that asks for no turn": {JPG: saved(PICTURE, exif=oriented(0))},
     "a column in a list": {"ImageSets/Main/val.txt": "  1\n".join(LISTS["val"]).encode()},
 }
 DIRTY = {
@@ -149,6 +178,14 @@ DIRTY = {
         {XML: labelled(("bolt", (90, "wide", 120, 90)))},
         [(XML, 2, "invalid_box", "warning", "drop_object")],
     ),
+    "far beyond all pixels": (
+        {XML: labelled(("bolt", ("1e308", 1, "1.7e308", 5)))},
+        [(XML, 2, "invalid_box", "warning", "drop_object")],
+    ),
+    "a number that only Python reads": (
+        {XML: labelled(("bolt", ("1_0", 1, 50, 50)))},
+        [(XML, 2, "invalid_box", "warning", "drop_object")],
+    ),
     "two centres in a cell": (
         {XML: labelled(("bolt", (11, 13, 59, 69)))},
         [(JPG, None, "cell_collision", "info", "warn")],
@@ -173,6 +210,18 @@ DIRTY = {
         {JPG: saved(PICTURE, exif=TURNED)},
         [(JPG, None, "exif_orientation", "warning", "warn")],
     ),
+    "a PNG turned by EXIF": (
+        {
+            JPG: None,
+            "JPEGImages/part_005.png": saved(PICTURE, "PNG", exif=TURNED),
+            XML: labelled(filename=""),
+        },
+        [("JPEGImages/part_005.png", None, "exif_orientation", "warning", "warn")],
+    ),
+    "a phone's JPEG turned by EXIF": (
+        {JPG: saved(PICTURE, "MPO", save_all=True, append_images=[PICTURE], exif=TURNED)},
+        [(JPG, None, "exif_orientation", "warning", "warn")],
+    ),
     "a PNG named .jpg": ({JPG: PNG}, [(JPG, None, "format_mismatch", "warning", "warn")]),
     "half a JPEG": (
         {JPG: CLEAN[JPG][: len(CLEAN[JPG]) // 2]},
@@ -188,6 +237,10 @@ DIRTY = {
     ),
     "a JPEG with a web page in its middle": (
         {JPG: overwritten(b"<html>502</html>" * 32)},
+        [(JPG, None, "unreadable_image", "warning", "drop_image")],
+    ),
+    "a JPEG with another's bytes in its middle": (
+        {JPG: overwritten(np.random.default_rng(1).bytes(1024))},
         [(JPG, None, "unreadable_image", "warning", "drop_image")],
     ),
     "a JPEG without its middle": (
@@ -238,6 +291,13 @@ DIRTY = {
     "picture without annotation, in no list": (
         {"JPEGImages/spare.jpg": PNG},
         [("JPEGImages/spare.jpg", None, "unlisted", "info", "ignored")],
+    ),
+    "labels of other programs beside the pictures": (
+        {"JPEGImages/part_005.txt": b"0 .5 .5 .1 .1", "Annotations/readme.md": b"read me"},
+        [
+            ("Annotations/readme.md", None, "unlisted", "info", "ignored"),
+            ("JPEGImages/part_005.txt", None, "unlisted", "info", "ignored"),
+        ],
     ),
     "listed without files": (
         listed("ghost"),

@@ -95,6 +95,18 @@ def test_data_docs_need_no_network_and_hold_no_times(tmp_path: Path) -> None:
     assert 'href="published_objects.html"' in pages[0]["index.html"]
 
 
+def test_names_of_the_data_are_text_in_the_data_docs(tmp_path: Path) -> None:
+    tables = random_tables(4, 20, 30)
+    tables["objects"]["class"][3] = "<script>alert(1)</script>"
+    tables["objects"]["file"][3] = "<b>bold</b>.xml"
+    outcome = expectations.run(detection_rules(CLASSES), tables, POLICIES)
+    expectations.write_data_docs(tmp_path, [("published", outcome)])
+    text = (tmp_path / "published_objects.html").read_text()
+    assert "<script" not in text
+    assert "<b>bold" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
 @pytest.mark.slow
 def test_data_docs_do_not_depend_on_the_order_of_sets(tmp_path: Path) -> None:
     """Great Expectations orders some of its output by Python's hash seed."""

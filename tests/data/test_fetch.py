@@ -16,6 +16,7 @@ import pytest
 from faulty_server import Fault, Server, serving
 
 from yolo.data import fetch as module
+from yolo.data.archives import Limits
 from yolo.data.fetch import Patience, fetch, fetch_all
 from yolo.data.meter import Meter
 from yolo.data.source import Archive
@@ -233,6 +234,15 @@ def test_without_a_checksum_a_new_version_is_fetched_whole(
     server.faults = [Fault(version='"v2"')]
     fetch(unknown, tmp_path, waits.patience())
     assert (tmp_path / "a.tar").read_bytes() == new
+
+
+def test_without_a_checksum_the_limits_of_the_user_count(
+    server: Server, tmp_path: Path, waits: Waits
+) -> None:
+    unknown = archive(server, sha256=None, size=None)
+    with pytest.raises(UserError, match="the limit"):
+        fetch(unknown, tmp_path, waits.patience(attempts=1), Limits(members=0))
+    fetch(unknown, tmp_path, waits.patience(attempts=1), Limits(members=1))
 
 
 def test_without_checksum_and_version_nothing_is_resumed(

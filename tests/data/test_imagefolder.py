@@ -45,8 +45,10 @@ def test_a_picture_in_no_class_folder_has_no_label() -> None:
     assert labels(listed("train/cat/1.jpg", "val/2.jpg"))["val/2.jpg"] is None
 
 
-def test_folders_outside_the_splits_are_not_used() -> None:
-    assert list(listed("train/cat/1.jpg", "extra/cat/2.jpg").entries) == ["train/cat/1.jpg"]
+def test_folders_outside_the_splits_are_in_no_split() -> None:
+    found = listed("train/cat/1.jpg", "extra/cat/2.jpg")
+    assert found.published == {"train": ["train/cat/1.jpg"]}
+    assert labels(found)["extra/cat/2.jpg"] is None
 
 
 def test_a_class_may_be_called_train() -> None:

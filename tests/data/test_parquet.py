@@ -39,7 +39,7 @@ def write(path: Path, rows: list[tuple[bytes | None, object]], names: list[str] 
 
 def test_rows_are_files_in_the_folders_of_split_and_class(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    write(raw / "train-00000-of-00002.parquet", [(JPEG, 1), (PNG, 0), (JPEG + b"2", 1)], CLASSES)
+    write(raw / "train-00000-of-00002.parquet", [(JPEG, 1), (PNG, 0), (b"RIFF2", 1)], CLASSES)
     write(raw / "train-00001-of-00002.parquet", [(JPEG + b"3", 2)], CLASSES)
     write(raw / "validation-00000-of-00001.parquet", [(JPEG + b"4", 0)], CLASSES)
     with Archives(raw) as archives:
@@ -47,7 +47,7 @@ def test_rows_are_files_in_the_folders_of_split_and_class(tmp_path: Path) -> Non
             "train/1_2/00001-of-00002-000000.jpg": JPEG + b"3",
             "train/bonnet, poke bonnet/00000-of-00002-000001.png": PNG,
             "train/green mamba/00000-of-00002-000000.jpg": JPEG,
-            "train/green mamba/00000-of-00002-000002.jpg": JPEG + b"2",
+            "train/green mamba/00000-of-00002-000002.webp": b"RIFF2",
             "validation/bonnet, poke bonnet/00000-of-00001-000000.jpg": JPEG + b"4",
         }
 
@@ -72,6 +72,14 @@ def test_wrong_rows_are_named(
     path = write(tmp_path / "train.parquet", rows, CLASSES)
     with pytest.raises(UserError, match=rf"train\.parquet: {words}"):
         Archives(path)
+
+
+def test_a_row_without_its_image_struct_is_named(tmp_path: Path) -> None:
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array([None], image), "label": pa.array([0])})
+    pq.write_table(table, tmp_path / "train.parquet")
+    with pytest.raises(UserError, match="row 0 lacks its image or its label"):
+        Archives(tmp_path / "train.parquet")
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_several_roots_are_joined_and_told_apart() -> None:
             ["a/VOC/Annotations/1.xml", "b/VOC/Annotations/1.xml"],
             {"a/VOC": "a/VOC", "b/VOC": "b/VOC"},
         ),
-        (["a/JPEGImages/1.jpg"], {}),
+        (["a/JPEGImages/1.jpg"], {"a": "a"}),
+        (["a/train/1.jpg"], {}),
     ],
 )
 def test_roots_are_found_at_any_depth(names: list[str], roots: dict) -> None:

@@ -20,6 +20,8 @@ from yolo.errors import UserError
 PLAIN, ZIP_STORED, DEFLATED = range(3)
 _CHUNK = 1 << 20
 _FREE_EXPANSION = 64 << 20
+_UTF8 = 0x800
+"""Flag of a zip member."""
 
 
 class Entry(NamedTuple):
@@ -61,10 +63,12 @@ def open_archive(path: Path, expansion: int, temporary: list[Path]) -> tuple[Pat
 def folder_names(folder: Path) -> list[str]:
     """Names of all files below `folder`, relative to it, sorted; links are followed."""
     names = []
-    seen: set[Path] = set()
     for root, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if _is_new(Path(root, name), seen))
         relative = Path(root).relative_to(folder)
+        above = [folder, *(folder / part for part in reversed(relative.parents)), Path(root)]
+        around = {path.resolve() for path in above}
+        # A link to a folder around it would lead round for ever.
+        folders[:] = sorted(name for name in folders if Path(root, name).resolve() not in around)
         for name in files:
             if not Path(root, name).is_file():
                 raise UserError(f"{Path(root, name)} is a broken link or no plain file; remove it")
@@ -74,15 +78,6 @@ def folder_names(folder: Path) -> list[str]:
 
 def _refuse(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be read: {error.strerror}")
-
-
-def _is_new(folder: Path, seen: set[Path]) -> bool:
-    """Whether a link has not led to this folder before (a loop would never end)."""
-    target = folder.resolve()
-    if target in seen:
-        return False
-    seen.add(target)
-    return True
 
 
 def _tar_members(path: Path, blob: Path) -> Iterator[tuple[str, Entry]]:
@@ -103,7 +98,8 @@ def _tar_members(path: Path, blob: Path) -> Iterator[tuple[str, Entry]]:
                 size = member.size
                 yield name, Entry(0, member.offset_data, size, size, 0, PLAIN)
             end = tar.offset
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        # the latter two: a header that claims impossible numbers
         raise UserError(f"{path} is not a readable archive ({error}); {_REMEDY}") from None
     with blob.open("rb") as file:
         _check_end(path, file, end)
@@ -138,7 +134,7 @@ def _zip_members(path: Path, expansion: int) -> Iterator[tuple[str, Entry]]:
     _check_expansion(path, sum(info.file_size for info in infos), expansion)
     for info in infos:
         # some Windows programs separate folders by a backslash, against the format
-        name = info.filename.replace("\\", "/")
+        name = _zip_name(info).replace("\\", "/")
         if name.endswith("/"):
             continue
         name = _clean_name(name, path)
@@ -157,6 +153,16 @@ def _zip_members(path: Path, expansion: int) -> Iterator[tuple[str, Entry]]:
             name,
             Entry(0, info.header_offset, info.compress_size, info.file_size, info.CRC, kind),
         )
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The member's name; some programs write UTF-8 without the flag that says so."""
+    if info.flag_bits & _UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _inflate(path: Path, expansion: int, temporary: list[Path]) -> Path:

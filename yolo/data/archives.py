@@ -59,11 +59,12 @@ class Archives:
         self._names: list[str] = []
         # one row per name: the columns of Entry
         self._table = np.empty((0, len(Entry._fields)), dtype=np.int64)
-        if not path.exists():
-            kinds = ", ".join(SUFFIXES)
-            raise UserError(f"{path} does not exist; name a folder or an archive ({kinds})")
-        archives = [path] if path.is_file() else archives_in(path)
         try:
+            if not (path.is_file() or path.is_dir()):
+                is_there = "is no file and no folder" if path.exists() else "does not exist"
+                kinds = ", ".join(SUFFIXES)
+                raise UserError(f"{path} {is_there}; name a folder or an archive ({kinds})")
+            archives = [path] if path.is_file() else archives_in(path)
             if archives:
                 self._index(archives)
             else:
@@ -151,7 +152,13 @@ class Archives:
                 archive, self._limits.expansion, self._temporary
             )
             self._files.append(blob)
+            end = blob.stat().st_size
             for name, member in members:
+                if member.offset + member.stored > end:
+                    raise UserError(
+                        f"{archive}: member {name} would end behind the end of the archive, which "
+                        "is damaged; get it again"
+                    )
                 found.append((name, member._replace(file=number)))
                 self._check_count(len(found))
         self._check_total(sum(entry.size for _, entry in found))

@@ -163,15 +163,13 @@ def _severity(rule: str, action: str) -> Severity:
 
 def _unlisted(path: Path, assessment: Assessment) -> list[Finding]:
     """What no split lists: halves without the other one by one, whole pictures counted."""
-    whole = sum(
-        entry.label is None and None not in (entry.image, entry.annotation)
-        for entry in assessment.unlisted
-    )
-    value = f"{whole} annotated pictures are in none of the splits {', '.join(assessment.origin)}"
+    halves = _halves(path, assessment)
+    whole = len(assessment.unlisted) - len(halves)
+    value = f"{whole} pictures are in none of the splits {', '.join(assessment.origin)}"
     counted = Finding(str(path), None, "unlisted", "info", value, "ignored")
     return [
         *([counted] if whole else []),
-        *_halves(path, assessment),
+        *halves,
         *(
             Finding(f"{path}/{name}", None, "unlisted", "info", "no picture by its name", "ignored")
             for name in assessment.ignored
@@ -180,6 +178,8 @@ def _unlisted(path: Path, assessment: Assessment) -> list[Finding]:
 
 
 def _halves(path: Path, assessment: Assessment) -> list[Finding]:
+    if assessment.objects is None:
+        return []
     return [
         Finding(
             f"{path}/{entry.image or entry.annotation}",
@@ -190,7 +190,7 @@ def _halves(path: Path, assessment: Assessment) -> list[Finding]:
             "ignored",
         )
         for entry in assessment.unlisted
-        if entry.label is None and None in (entry.image, entry.annotation)
+        if None in (entry.image, entry.annotation)
     ]
 
 

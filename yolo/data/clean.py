@@ -76,6 +76,8 @@ def counts(assessment: Assessment, splits: Sequence[str]) -> dict[str, Any]:
     return {
         **{split: _split_counts(assessment, split) for split in splits},
         "classes": len(assessment.classes),
+        "unlisted": len(assessment.unlisted),
+        "ignored": len(assessment.ignored),
         "listed": dict(zip(kinds, losses["listed"], strict=False)),
         "rejected": dict(zip(kinds, losses["lost"], strict=False)),
         "findings": dict(

@@ -8,6 +8,7 @@ the same bytes.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +149,23 @@ def _rows(result: Any) -> list[int]:
     return [int(place[_ROW]) for place in result.result.get("unexpected_index_list") or ()]
 
 
+def _escaped(value: Any) -> Any:
+    """The same with names of the data, which may hold anything, as HTML shows them."""
+    if isinstance(value, Mapping):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(inner) for inner in value]
+    return escape(value) if isinstance(value, str) else value
+
+
 def _page(result: Any, title: str) -> str:
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaSectionView
 
     # Load times and fingerprints change from run to run.
     result.meta.clear()
+    for one in result.results:
+        one.result = _escaped(one.result)
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)
     view = DefaultJinjaSectionView()
     view.env.filters["generate_html_element_uuid"] = lambda prefix="": prefix

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo.data.archives import Archives
+from yolo.data.archives import Archives, Limits
 from yolo.data.meter import Meter
 from yolo.data.source import Archive
 from yolo.data.transport import TransferError, open_at
@@ -39,11 +39,15 @@ class Patience:
 
 
 def fetch_all(
-    archives: Sequence[Archive], folder: Path, patience: Patience = Patience()
+    archives: Sequence[Archive],
+    folder: Path,
+    patience: Patience = Patience(),
+    limits: Limits | None = None,
 ) -> list[Path]:
     """Fetch each archive into `folder`, verified; return their paths in the same order.
 
-    An archive that is there already and passes is not fetched again.
+    An archive that is there already and passes is not fetched again. One without a checksum must
+    be readable within `limits`.
 
     Raises:
         UserError: an archive that no address sends whole and right (with the reason of each), or
@@ -53,10 +57,12 @@ def fetch_all(
     missing = [a for a in archives if not (folder / a.name).exists()]
     needed = sum((a.size or 0) - _size(_part(a, folder)) for a in missing)
     _check_room(folder, needed, ", ".join(a.name for a in missing))
-    return [fetch(archive, folder, patience) for archive in archives]
+    return [fetch(archive, folder, patience, limits) for archive in archives]
 
 
-def fetch(archive: Archive, folder: Path, patience: Patience = Patience()) -> Path:
+def fetch(
+    archive: Archive, folder: Path, patience: Patience = Patience(), limits: Limits | None = None
+) -> Path:
     """Fetch one archive, as `fetch_all` does."""
     path = folder / archive.name
     record = folder / f"{archive.name}.json"
@@ -70,7 +76,7 @@ def fetch(archive: Archive, folder: Path, patience: Patience = Patience()) -> Pa
     reasons = []
     for url in archive.urls:
         try:
-            _fetch_from(url, archive, part, patience)
+            _fetch_from(url, archive, part, patience, limits)
             break
         except TransferError as error:
             reasons.append(f"  {url}: {error}")
@@ -95,14 +101,16 @@ def fetch(archive: Archive, folder: Path, patience: Patience = Patience()) -> Pa
     return path
 
 
-def _fetch_from(url: str, archive: Archive, part: Path, patience: Patience) -> None:
+def _fetch_from(
+    url: str, archive: Archive, part: Path, patience: Patience, limits: Limits | None
+) -> None:
     """Complete `part` from one address and verify it; `TransferError` when that cannot be done."""
     failures = most = 0
     while True:
         resumed = False
         try:
             resumed = _transfer(url, archive, part, patience)
-            _verify(archive, part)
+            _verify(archive, part, limits)
             return
         except _WrongContent as error:
             _discard(part)
@@ -182,7 +190,7 @@ class _WrongContent(Exception):
     """Everything has arrived, but it is not what it should be."""
 
 
-def _verify(archive: Archive, path: Path) -> None:
+def _verify(archive: Archive, path: Path, limits: Limits | None) -> None:
     size = _size(path)
     if archive.size is not None and size != archive.size:
         raise _WrongContent(f"{archive.name} has {size} bytes, {archive.size} are expected")
@@ -195,7 +203,7 @@ def _verify(archive: Archive, path: Path) -> None:
             )
         return
     try:
-        Archives(path).close()
+        Archives(path, limits).close()
     except UserError as error:
         raise _WrongContent(f"what it sent is no archive ({error})") from None
 

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from yolo.data.listing import Entry, Files, Listing, visible
+from yolo.data.listing import PICTURES, Entry, Files, Listing, visible
 from yolo.errors import UserError
 
-_EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
@@ -19,11 +18,11 @@ def listing(files: Files) -> Listing:
         UserError: No picture was found.
     """
     everything = visible(files.names())
-    names = [name for name in everything if PurePosixPath(name).suffix.lower() in _EXTENSIONS]
+    names = [name for name in everything if PurePosixPath(name).suffix.lower() in PICTURES]
     ignored = sorted(set(everything) - set(names))
     if not names:
         raise UserError(
-            f"{files.path} holds no pictures ({', '.join(sorted(_EXTENSIONS))}); "
+            f"{files.path} holds no pictures ({', '.join(sorted(PICTURES))}); "
             "a classification set needs train/CLASS/PICTURE and val/CLASS/PICTURE, "
             "or CLASS/PICTURE"
         )
@@ -37,6 +36,8 @@ def listing(files: Files) -> Listing:
     published: dict[str, list[str]] = {}
     for name, place in places.items():
         if place is None:
+            # beside the splits: in none of them
+            entries[name] = Entry(name, name)
             continue
         label = parts[name][place + 1] if len(parts[name]) - place > 2 else None
         entries[name] = Entry(name, name, label=label)

@@ -13,9 +13,17 @@ from yolo.errors import UserError
 _STORED_PIXELS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_QUALITY = 95
 _JPEG = b"\xff\xd8"
-_SURPLUS = re.compile(r"(\d+) extraneous bytes")
+_SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _HARMLESS_SURPLUS = 8
 """Bytes. Some encoders leave a few behind the last pixel, in sound pictures of ImageNet too."""
+_HARMLESS = (
+    "Could not determine subsampling level",
+    "Unknown Adobe color transform code",
+    "Warning: unknown JFIF revision number",
+    "Invalid SOS parameters for sequential JPEG",
+    "Corrupt JPEG data: bad ICC marker",
+)
+"""What TurboJPEG says of CMYK in several resolutions, and of odd headers: the pixels are right."""
 
 
 def decode(data: bytes | memoryview, name: str) -> np.ndarray:
@@ -54,7 +62,7 @@ def try_decode(data: bytes | memoryview) -> np.ndarray | str:
             damage = _damage(str(error))
         if damage:
             return damage
-    # Other formats, and JPEGs that TurboJPEG does not know: CMYK of several resolutions.
+    # Other formats, and JPEGs of which TurboJPEG complains without need.
     try:
         image = cv2.imdecode(encoded, _STORED_PIXELS)
     except cv2.error:
@@ -62,15 +70,14 @@ def try_decode(data: bytes | memoryview) -> np.ndarray | str:
     return "is truncated, damaged or no picture" if image is None else image
 
 
-def _damage(warning: str) -> str | None:
-    """What libjpeg's warning says about the pixels; None: they are right, or it cannot tell."""
-    if warning == "Premature end of JPEG file":
+def _damage(complaint: str) -> str | None:
+    """What TurboJPEG's complaint says about the pixels; None: they are right."""
+    if complaint == "Premature end of JPEG file":
         return "is truncated"
-    kind, _, detail = warning.partition(": ")
-    surplus = _SURPLUS.search(detail)
-    if kind != "Corrupt JPEG data" or (surplus and int(surplus[1]) <= _HARMLESS_SURPLUS):
+    surplus = _SURPLUS.search(complaint)
+    if complaint.startswith(_HARMLESS) or (surplus and int(surplus[1]) <= _HARMLESS_SURPLUS):
         return None
-    return f"has corrupt data: {detail}"
+    return f"has corrupt data: {complaint.removeprefix('Corrupt JPEG data: ')}"
 
 
 def encode_jpeg(image: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 OK = "ok"
 """Stands in a column of findings where there is none."""
+PICTURES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+"""Extensions of the formats that are read; which one it is, the content tells."""
 
 
 class Files(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 from yolo.errors import UserError
 
 _BATCH = 64
+_BEGINNINGS = {".png": b"\x89PNG", ".webp": b"RIFF", ".bmp": b"BM", ".gif": b"GIF8"}
 
 
 def images(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -31,15 +32,20 @@ def images(path: Path) -> Iterator[tuple[str, bytes]]:
                 if batch.num_columns != 2:
                     raise UserError(f"{path} lacks the columns image.bytes and label")
                 for record in batch.to_pylist():
-                    data, label = record["image"]["bytes"], record["label"]
-                    if data is None or label is None:
+                    data, label = (record["image"] or {}).get("bytes"), record["label"]
+                    if not isinstance(data, bytes) or label is None:
                         raise UserError(f"{path}: row {row} lacks its image or its label")
-                    suffix = ".png" if data.startswith(b"\x89PNG") else ".jpg"
+                    suffix = _suffix(data)
                     number = f"{shard}-{row:06}" if shard else f"{row:06}"
                     yield f"{split}/{_class_name(names, label, path, row)}/{number}{suffix}", data
                     row += 1
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise UserError(f"{path} is not a readable parquet file ({error}); get it again") from None
+
+
+def _suffix(data: bytes) -> str:
+    """What a file of this content would be called, for it has no name."""
+    return next((suffix for suffix, begin in _BEGINNINGS.items() if data.startswith(begin)), ".jpg")
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> list[str]:

@@ -71,8 +71,10 @@ def heat_maps(objects: Columns) -> tuple[np.ndarray, np.ndarray]:
         (rows, the greatest on top) the share of boxes.
     """
     places = np.zeros((_CELLS + 1, _CELLS + 1))
-    corners = np.array([objects[side] for side in _SIDES], np.float64).reshape(4, -1)
-    size = np.array([objects["width"], objects["height"]], np.float64).reshape(2, -1)
+    columns = [objects[name] for name in (*_SIDES, "width", "height")]
+    known = np.array(columns, np.float64).reshape(6, -1)
+    known = known[:, np.isfinite(known).all(axis=0)]
+    corners, size = known[:4], known[4:]
     low, high = (corners[:2] - 1) / size, corners[2:] / size
     first = np.clip((low * _CELLS).astype(int), 0, _CELLS - 1)
     last = np.clip(np.ceil(high * _CELLS).astype(int), first + 1, _CELLS)

@@ -4,6 +4,7 @@ A rule is a name, a table and checks of two simple kinds, which this module eval
 and `expectations.py` with Great Expectations. Absent values (None, NaN) break no check.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ import numpy as np
 
 from yolo.data.listing import OK
 
+_FIELD = re.compile(r"\{(.+?)\}")
+_LONGEST = 200
+"""Characters of a value that a finding shows."""
 Table = Mapping[str, Sequence[Any]]
 """Columns of equal length."""
 
@@ -144,7 +148,7 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "objects",
             (OneOf("box"),),
             "{box_text}",
-            "The box is four finite numbers.",
+            "The box is four numbers.",
         ),
         Rule(
             "empty_box",
@@ -258,7 +262,13 @@ def broken_rows(rule: Rule, tables: Mapping[str, Table]) -> list[int]:
 
 def shown(rule: Rule, table: Table, row: int) -> str:
     """What a finding shows of the row."""
-    return rule.value.format_map({column: values[row] for column, values in table.items()})
+
+    # not str.format(), to which a dot or a bracket in the name of a split means something
+    def value(field: re.Match[str]) -> str:
+        text = str(table[field[1]][row])
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+    return _FIELD.sub(value, rule.value)
 
 
 def _violations(check: Check, table: Table) -> np.ndarray:

@@ -92,13 +92,17 @@ def examine_picture(data: bytes, most_pixels: int) -> Picture:
     """Decode the whole picture, so that damage in its middle is found too."""
     content = hashlib.blake2b(data, digest_size=16).hexdigest()
     try:
+        if Image.MAX_IMAGE_PIXELS is not None:
+            # Pillow has a limit of its own, which the user's may be above.
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most_pixels)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as header:
                 width, height = header.size
-                kind = header.format or ""
-                # Pillow would decode a PNG for it.
-                exif = header.getexif() if header.format == "JPEG" else {}
+                # Many phones add a second picture to a JPEG, and Pillow then calls it MPO.
+                kind = "JPEG" if header.format == "MPO" else header.format or ""
+                # Pillow would decode a PNG without EXIF for it.
+                exif = header.getexif() if kind == "JPEG" or "exif" in header.info else {}
                 orientation = exif.get(_EXIF_ORIENTATION, 1)
         if width * height > most_pixels:
             return Picture(content, f"{width}x{height} is above {most_pixels} pixels, the limit")

@@ -57,6 +57,7 @@ OBJECTS = (
     "truncated",
 )
 
+_TURNED = range(2, 9)
 _NOT_UPRIGHT = range(5, 9)
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
 
@@ -225,7 +226,11 @@ def _lookalikes(
 
 
 def _orientation(orientation: int) -> str:
-    return OK if orientation == 1 else f"EXIF orientation {orientation}, which is not applied"
+    return (
+        OK
+        if orientation not in _TURNED
+        else f"EXIF orientation {orientation}, which is not applied"
+    )
 
 
 def _format(entry: Entry, known: Facts) -> str:

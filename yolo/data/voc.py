@@ -4,7 +4,8 @@ A root holds `Annotations/ID.xml`, `JPEGImages/ID.jpg` and `ImageSets/Main/SPLIT
 """
 
 import codecs
-import math
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,10 +14,15 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from yolo.data.listing import OK, Entry, Files, Listing, visible, without_extension
+from yolo.data.listing import OK, PICTURES, Entry, Files, Listing, visible, without_extension
 from yolo.errors import UserError
 
 _ANNOTATIONS, _IMAGES, _SETS = "Annotations", "JPEGImages", "ImageSets"
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_ABSURD = 1e9
+"""Pixels. What lies farther out is no place in a picture."""
+_SPLITS = ("train", "val", "trainval", "test")
+_PICTURES = PICTURES | {".gif", ".jp2", ".avif", ".ppm", ".pgm"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Object:
     name: str
     box: tuple[float, float, float, float] | None
     """xmin, ymin, xmax, ymax in pixels, the first pixel is 1, both ends belong to the box; None
-    when the file does not give four finite numbers."""
+    when the file does not give four numbers, each below a thousand million."""
     box_text: str
     difficult: str
     truncated: str
@@ -69,7 +75,7 @@ def listing(files: Files) -> Listing:
 
     With one root a picture is called by its id (`000001`), with several by the root's name and the
     id (`VOC2007/000001`). Splits are called both `train` (of all roots) and `VOC2007/train`; of
-    several roots, one without any split has `VOC2007/all`.
+    several roots, one without any split of a usual name has `VOC2007/all`.
 
     Raises:
         UserError: There is no folder with `Annotations`.
@@ -83,13 +89,15 @@ def listing(files: Files) -> Listing:
         )
     entries: dict[str, Entry] = {}
     published: dict[str, list[str]] = {}
+    ignored: list[str] = []
     for root, label in roots.items():
         prefix = f"{label}/" if len(roots) > 1 else ""
         inside = [name for name in names if name.startswith(f"{root}/" if root else "")]
-        found = _entries(inside, root, prefix)
+        found, others = _entries(inside, root, prefix)
         entries.update(found)
+        ignored += others
         members = _set_files(inside, root)
-        if not members and prefix:
+        if prefix and members.keys().isdisjoint(_SPLITS):
             published[f"{label}/all"] = list(found)
         for split, member in members.items():
             listed = [prefix + _id(line, found, prefix) for line in _lines(files.read(member))]
@@ -98,47 +106,55 @@ def listing(files: Files) -> Listing:
             published.setdefault(split, []).extend(listed)
             if label:
                 published[f"{label}/{split}"] = listed
-    return Listing(dict(sorted(entries.items())), published)
+    return Listing(dict(sorted(entries.items())), published, ignored)
 
 
 def find_roots(names: Sequence[str]) -> dict[str, str]:
     """Folders of sets, each with its shortest unique name, sorted.
 
-    They hold `Annotations/*.xml`, or, when all annotations are lost, both of the other folders.
+    They hold `Annotations/*.xml`, or, when all annotations are lost, `JPEGImages`.
     """
-    holders: dict[str, set[str]] = {folder: set() for folder in (_ANNOTATIONS, _IMAGES, _SETS)}
+    holders: set[str] = set()
     for name in names:
         *above, last = name.split("/")
-        if above and above[-1] in (_ANNOTATIONS, _IMAGES):
-            if above[-1] == _IMAGES or last.lower().endswith(".xml"):
-                holders[above[-1]].add("/".join(above[:-1]))
-        elif _SETS in above[-2:] and last.endswith(".txt"):
-            holders[_SETS].add("/".join(above[: above.index(_SETS)]))
-    roots = sorted(holders[_ANNOTATIONS] | (holders[_IMAGES] & holders[_SETS]))
+        if above[-1:] == [_IMAGES] or (
+            above[-1:] == [_ANNOTATIONS] and last.lower().endswith(".xml")
+        ):
+            holders.add("/".join(above[:-1]))
+    roots = sorted(holders)
     labels = [PurePosixPath(root).name for root in roots]
     if len(set(labels)) < len(labels):
         labels = roots
     return dict(zip(roots, labels, strict=True))
 
 
-def _entries(names: Sequence[str], root: str, prefix: str) -> dict[str, Entry]:
+def _entries(names: Sequence[str], root: str, prefix: str) -> tuple[dict[str, Entry], list[str]]:
+    """The pictures of a set, and the files that are neither pictures nor annotations."""
     start = f"{root}/" if root else ""
+    others: list[str] = []
     annotations: dict[str, list[str]] = {}
     images: dict[str, list[str]] = {}
     for name in names:
         folder, _, rest = name.removeprefix(start).partition("/")
         if folder == _ANNOTATIONS and rest.lower().endswith(".xml"):
-            annotations.setdefault(without_extension(rest), []).append(name)
-        elif folder == _IMAGES and rest:
-            images.setdefault(without_extension(rest), []).append(name)
+            annotations.setdefault(_called(rest), []).append(name)
+        elif folder == _IMAGES and PurePosixPath(rest).suffix.lower() in _PICTURES:
+            images.setdefault(_called(rest), []).append(name)
+        elif folder in (_ANNOTATIONS, _IMAGES):
+            others.append(name)
     entries = {}
     for id_ in sorted(annotations.keys() | images.keys()):
         pictures, texts = images.get(id_, [None]), annotations.get(id_, [None])
-        others = [*pictures[1:], *texts[1:]]
-        problem = f"also {', '.join(map(str, others))}" if others else OK
+        more = [*pictures[1:], *texts[1:]]
+        problem = f"also {', '.join(map(str, more))}" if more else OK
         name = prefix + id_
         entries[name] = Entry(name, pictures[0], texts[0], listing=problem)
-    return entries
+    return entries, others
+
+
+def _called(name: str) -> str:
+    """A picture's id; one letter may be written in two ways, which file systems change."""
+    return unicodedata.normalize("NFC", without_extension(name))
 
 
 def _set_files(names: Sequence[str], root: str) -> dict[str, str]:
@@ -160,15 +176,17 @@ def _set_files(names: Sequence[str], root: str) -> dict[str, str]:
 
 
 def _id(line: str, entries: Mapping[str, Entry], prefix: str) -> str:
-    """The whole line when a picture is called so, else its first word: VOC adds a column."""
-    whole = line.strip()
-    return whole if prefix + whole in entries else whole.split()[0]
+    """The whole line when a picture is called so, else without the column that VOC adds."""
+    whole = unicodedata.normalize("NFC", line.strip())
+    called = (whole, whole.rpartition(" ")[0].strip())
+    return next((name for name in called if prefix + name in entries), whole.split()[0])
 
 
 def _lines(data: bytes) -> list[str]:
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if marked else "utf-8-sig", "replace")
-    return [line for line in text.splitlines() if line.strip()]
+    # not splitlines(), which also splits at letters that names may hold
+    return [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
 
 
 def _object(node: Element, number: int) -> Object:
@@ -184,12 +202,11 @@ def _object(node: Element, number: int) -> Object:
 
 
 def _box(texts: Sequence[str]) -> tuple[float, float, float, float] | None:
-    try:
-        xmin, ymin, xmax, ymax = (float(text) for text in texts)
-    except ValueError:
+    if not all(_NUMBER.fullmatch(text) for text in texts):
         return None
+    xmin, ymin, xmax, ymax = (float(text) for text in texts)
     box = (xmin, ymin, xmax, ymax)
-    return box if all(math.isfinite(side) for side in box) else None
+    return box if all(abs(side) < _ABSURD for side in box) else None
 
 
 def _pixels(text: str) -> str:
