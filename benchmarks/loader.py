@@ -16,7 +16,8 @@ and ImageFolder layouts); without it, pictures of 500 x 375 are made. Three kind
 All contenders run in this process and its workers, which may use `--cores` cores and no more (one
 core: no workers, else a worker per core), one after the other in every round; the table has the
 median of the rounds, and the least processor time of all processes per image, which other load on
-the machine changes less. `memory copy` of decoded pixels is the limit of any loader.
+the machine changes less. `memory copy` of decoded pixels is the limit of any loader. The process
+keeps freed memory, for all contenders, as a training does (`yolo/training/memory.py`).
 """
 
 import argparse
@@ -57,6 +58,7 @@ from yolo.data.loader import Place, load
 from yolo.data.store import CLASSIFICATION_SCHEMA, DETECTION_SCHEMA, Split, Writer
 from yolo.params.detect_train import DetectorAugmentation
 from yolo.params.pretrain import ClassifierAugmentation
+from yolo.training.memory import keep_freed
 
 HUE, SATURATION, EXPOSURE = 0.1, 1.5, 1.5
 BATCH = 16
@@ -421,6 +423,7 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    keep_freed()
     workers = options.cores if options.cores > 1 else 0
 
     names = "albumentations datasets opencv-python-headless pillow simplejpeg torch torchvision"
