@@ -38,7 +38,9 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
     params = read_document(PARAMS_FILE)
     hashes = out_hashes(LOCK.read_text(encoding="utf-8"))
     tensors, _ = read(weights)
-    trained = card.get("parameters") or params.get("pretrain", {})
+    # the card of a backbone has their number there, that of a published one nothing
+    own = card.get("parameters")
+    trained = own if isinstance(own, Mapping) else params.get("pretrain", {})
     return environment.get_template("model_card.md").render(
         model=model,
         version=version,

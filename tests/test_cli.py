@@ -104,6 +104,15 @@ def test_predict_refuses_with_one_message(
         assert message in str(result.exception)
 
 
+@pytest.mark.parametrize("out", ["album/notes.txt", "/proc/nothing"])
+def test_a_place_where_nothing_can_be_written_is_named(project: Path, out: str) -> None:
+    command = [sys.executable, "-m", "yolo.cli", "predict", "album/a.png", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {out}")
+    assert "Traceback" not in done.stderr
+
+
 def test_thresholds_outside_0_to_1_are_a_usage_error(project: Path) -> None:
     result = call("predict", "album", "--nms-iou", "1.5")
     assert result.exit_code == 2

@@ -1,5 +1,6 @@
 """The library's command line; imports happen inside the commands: `--help` answers at once."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -22,13 +23,25 @@ app.add_typer(inspect.app, name="inspect")
 
 
 def run(application: typer.Typer) -> NoReturn:
-    """Run a command line; print a `UserError` as one message and exit with status 1."""
+    """Run a command line; print what went wrong as one message and exit with status 1."""
     try:
         application()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _fail(str(error))
+    except BrokenPipeError:
+        # whoever read our output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # no room on the disk, no permission, a file where a folder should be
+        names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+        _fail(f"{names}: {error.strerror}" if names else str(error))
     sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from yolo.inference.demo import LEAST_SCORE, Limits, application, serve
 from yolo.inference.model import Model, load_model
 from yolo.model.detector import DetectorSpec, build_detector, save_detector
 
-CLASSES = ("disc", "<b>square</b>")
+CLASSES = ("disc", "<b>square")
 LIMITS = Limits(bytes=1 << 20, pixels=500_000)
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
@@ -249,7 +249,7 @@ def test_a_browser_drops_a_picture_and_moves_the_threshold(port: int) -> None:
         expect(page.get_by_role("status")).to_contain_text("above this score")
         many = boxes.count()
         assert many == cells.count() == listed.count() > 1
-        assert "<b>square</b>" in page.locator("#found").inner_text()
+        assert "<b>square" in page.locator("#found").inner_text()
 
         listed.first.get_by_role("button").tap()
         expect(cells).to_have_count(1)

@@ -1,6 +1,10 @@
 """Exported detectors give what PyTorch gives."""
 
 import json
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import yolo
 from yolo.cli import app
 from yolo.detection.decode import detections
 from yolo.errors import UserError
-from yolo.inference.export import export_onnx
+from yolo.inference.export import export_onnx, export_torchscript
 from yolo.model.detector import DetectorSpec, build_detector, load_detector, save_detector
 
 CLASSES = ("disc", "square", "star")
@@ -137,6 +141,31 @@ def test_torchscript_equals_pytorch_and_needs_none_of_our_code(tmp_path: Path) -
         torch.testing.assert_close(
             script(inputs), load_detector(weights)(inputs), atol=1e-4, rtol=1e-4
         )
+
+
+def test_a_full_disk_leaves_no_half_torchscript(tmp_path: Path) -> None:
+    weights = make(tmp_path, NANO)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            export_torchscript(weights, tmp_path / "out" / "d.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_onnx_runtime_sends_and_keeps_nothing(tmp_path: Path) -> None:
+    weights = make(tmp_path, NANO)
+    export_onnx(weights, tmp_path / "d.onnx", nms=False)
+    code = "import sys, yolo; yolo.load(sys.argv[1])"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "d.onnx")],
+        env=environment | {"XDG_CACHE_HOME": str(tmp_path / "kept"), "HOME": str(tmp_path)},
+        check=True,
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"detector.safetensors", "d.onnx"}
 
 
 def test_the_backend_onnx_finds_the_same_and_exports_once(

@@ -79,6 +79,14 @@ def test_thresholds_keep_the_better_and_are_the_original_ones_by_default(weights
         model.predict(image, score_threshold=2)
 
 
+def test_no_pictures_at_a_time_and_an_unknown_backend_are_errors(weights: Path) -> None:
+    model = yolo.load(weights)
+    with pytest.raises(ValueError, match="batch is 0; a whole number from 1 up"):
+        model.predict([np.zeros((9, 9, 3), np.uint8)] * 2, batch=0)
+    with pytest.raises(ValueError, match="backend is 'foo'; allowed: torch, onnx"):
+        yolo.load(weights, backend="foo")  # type: ignore[arg-type]
+
+
 def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(UserError, match="there is no weights file"):

@@ -1,6 +1,9 @@
 """Predicting on files, folders, patterns, videos and a camera, as a person calls it."""
 
 import json
+import os
+import resource
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree as xml
@@ -187,6 +190,38 @@ def test_coco_results_have_the_numbers_of_the_annotations(folder: Path) -> None:
     own = json.loads(Path("own/images.json").read_text())
     assert [i["file_name"] for i in own["images"]] == ["album/a.png", "album/b.jpg"]
     assert [c["name"] for c in own["categories"]] == list(CLASSES)
+
+
+def test_each_frame_of_a_video_has_its_own_place_in_other_formats(folder: Path) -> None:
+    for form in ("coco", "voc", "voc-xml"):
+        result = call("clip.mp4", "--frames", "3", "--format", form, "--out", form)
+        assert result.exit_code == 0, result.stderr
+    listed = json.loads(Path("coco/images.json").read_text())["images"]
+    assert [(own["id"], own["frame"]) for own in listed] == [(1, 0), (2, 1), (3, 2)]
+    found = json.loads(Path("coco/detections.json").read_text())
+    assert {own["image_id"] for own in found} == {1, 2, 3}
+    names = ["clip-000000.xml", "clip-000001.xml", "clip-000002.xml"]
+    assert sorted(path.name for path in Path("voc-xml").iterdir()) == names
+    lines = Path("voc/comp4_det_test_disc.txt").read_text().splitlines()
+    assert {line.split()[0] for line in lines} <= {name.removesuffix(".xml") for name in names}
+
+
+def test_a_disk_without_room_leaves_no_half_picture(folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        result = call("album/a.png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(result.exception, OSError)
+    assert list(Path("predictions").iterdir()) == []
+
+
+def test_a_name_that_is_not_utf_8_is_written_as_text(folder: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    shutil.copyfile("album/a.png", name)
+    assert json.loads(call(name, "--json").stdout)[0]["image"] == "\ufffd.png"
+    assert call(name, "--format", "coco", "--out", "found").exit_code == 0
 
 
 def test_json_goes_to_a_file(folder: Path) -> None:

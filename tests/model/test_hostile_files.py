@@ -75,9 +75,20 @@ def test_a_cut_detector_is_an_error(kept: int, honest: Path, tmp_path: Path) -> 
         ("input_size", "64"),
         ("input_size", None),
         ("grid", 10**9),
+        ("grid", -8),
+        ("grid", 4.0),
+        ("boxes", True),
         ("boxes", 10**12),
         ("classes", ["circle"] * 100_000),
         ("classes", [1, 2]),
+        ("classes", []),
+        ("classes", ["x/../../elsewhere", "b"]),
+        ("classes", ["..\\elsewhere", "b"]),
+        ("classes", ["a\0", "b"]),
+        ("classes", ["\x1b[31mred", "b"]),
+        ("classes", ["a", "a"]),
+        ("classes", ["a" * 300, "b"]),
+        ("classes", "ab"),
         ("classes", 3),
         ("backbone", "os.system"),
         ("backbone", "resnet18"),
@@ -93,6 +104,29 @@ def test_a_card_that_lies_is_an_error(key: str, value: Any, honest: Path, tmp_pa
     weights.write(path, tensors, card | {key: value})
     with pytest.raises(UserError, match=r"w\.safetensors"):
         load_detector(path)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_weights_of_another_precision_are_read(
+    kind: torch.dtype, honest: Path, tmp_path: Path
+) -> None:
+    tensors, card = weights.read(honest)
+    converted = {n: t.to(kind) if t.is_floating_point() else t for n, t in tensors.items()}
+    weights.write(tmp_path / "w.safetensors", converted, card)
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found, expected = (load_detector(p)(picture) for p in (tmp_path / "w.safetensors", honest))
+    torch.testing.assert_close(found, expected, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.complex64])
+def test_weights_that_are_no_real_numbers_are_an_error(
+    kind: torch.dtype, honest: Path, tmp_path: Path
+) -> None:
+    tensors, card = weights.read(honest)
+    weights.write(tmp_path / "w.safetensors", {n: t.to(kind) for n, t in tensors.items()}, card)
+    with pytest.raises(UserError, match=r"w\.safetensors do not match .* holds torch\."):
+        load_detector(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("filters", [10**18, 10**9, -1, "8", None])

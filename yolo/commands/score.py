@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolo.commands.console import Json, defined, percent, print_json
+from yolo.errors import UserError
 
 if TYPE_CHECKING:
     from yolo.evaluation.comparison import Comparison, Difference
@@ -82,6 +83,8 @@ def compare(
         known, (of_a, of_b) = _read_clean(Path("data/clean/detection"), split, [a, b])
     else:
         known, (of_a, of_b) = _read_devkit(annotations, split, [a, b])
+    if not known.images:
+        raise UserError(f"the split {split} lists no image: there is nothing to compare")
     result = compare_detections(of_a, of_b, known.truth, len(known.images), known.classes)
     if as_json:
         print_json(_comparison(result, known.classes))

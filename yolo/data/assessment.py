@@ -11,6 +11,8 @@ from yolo.data.rules import Rule, Table
 from yolo.data.survey import Facts, Limits, survey
 from yolo.data.tables import Columns, classes_found, image_table, mark_collisions, object_table
 from yolo.data.workers import Workers
+from yolo.errors import UserError
+from yolo.model.class_names import problem_with
 from yolo.progress import progress
 
 Broken = list[tuple[Rule, list[int]]]
@@ -117,6 +119,10 @@ def assess(
         tables["objects"] = object_table(images, found.entries, facts)
     labelled = tables.get("objects", images)
     classes = tuple(contract.classes or classes_found(labelled))
+    if problem := problem_with(classes):
+        raise UserError(
+            f"{problem}; rename it in the data, or name the classes to use (data.<set>.classes)"
+        )
     if contract.detection:
         mark_collisions(images, tables["objects"], classes, contract.grid)
     row_rules = (rules.detection_rules if contract.detection else rules.image_rules)(classes)

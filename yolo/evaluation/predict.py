@@ -90,9 +90,17 @@ def locate(
         score_threshold=score_threshold,
     )
     return [
-        Detected(to_pixels(boxes.cpu().numpy(), *size), scores.cpu().numpy(), labels.cpu().numpy())
+        _finite(to_pixels(boxes.cpu().numpy(), *size), scores.cpu().numpy(), labels.cpu().numpy())
         for size, (boxes, scores, labels) in zip(sizes, decoded, strict=True)
     ]
+
+
+def _finite(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Detected:
+    """What broken weights find nowhere is nothing that was found."""
+    is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+    return Detected(boxes[is_finite], scores[is_finite], labels[is_finite])
 
 
 def pick_device(setting: Device) -> torch.device:

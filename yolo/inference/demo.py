@@ -4,6 +4,7 @@ It keeps nothing: a picture is sent, decoded in memory, looked at and forgotten.
 addresses, the page and `detect`; no file of the machine is behind either.
 """
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -32,6 +33,12 @@ LEAST_SCORE = 0.01
 """What scores less is not sent to the page; the threshold there moves above it."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _LOOPBACK = ("127.0.0.1", "localhost")
+_CONNECTIONS = 512
+"""Open at a time, most of them idle: browsers keep theirs."""
+_UPLOADS = 8
+"""Held in memory at a time; others wait."""
+_SECONDS = 60
+"""For one upload: whoever sends nothing keeps the others waiting no longer."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
     headers = _headers(html)
     # one picture at a time, so that many senders take no more memory and threads than one
     turn = threading.Lock()
+    uploads = asyncio.Semaphore(_UPLOADS)
 
     def look(data: bytes, nms_iou: float) -> dict[str, Any]:
         with turn:
@@ -118,8 +126,12 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
     async def detect(request: "Request") -> Response:
         try:
             nms_iou = _share(request.query_params.get("nms_iou", str(NMS_IOU)))
-            data = await _upload(request, limits.bytes)
-            return JSONResponse(await run_in_threadpool(look, data, nms_iou), headers=headers)
+            async with uploads:
+                async with asyncio.timeout(_SECONDS):
+                    data = await _upload(request, limits.bytes)
+                return JSONResponse(await run_in_threadpool(look, data, nms_iou), headers=headers)
+        except TimeoutError:
+            return JSONResponse({"error": "the upload took too long"}, 408, headers)
         except ClientDisconnect:
             return Response(status_code=400)
         except UserError as error:
@@ -147,7 +159,9 @@ def serve(model: Model, host: str, port: int) -> None:
     print(f"http://{host}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
     if host not in _LOOPBACK:
         print("anybody who reaches this machine can use it: there is no password", file=sys.stderr)
-    config = uvicorn.Config(application(model, host), log_level="warning", limit_concurrency=32)
+    config = uvicorn.Config(
+        application(model, host), log_level="warning", limit_concurrency=_CONNECTIONS
+    )
     with listener:
         uvicorn.Server(config).run(sockets=[listener])
 

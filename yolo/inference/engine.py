@@ -1,6 +1,7 @@
 """What runs the network: pixels to the flat vector of numbers that decoding takes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,8 @@ class OnnxEngine:
 
     def __init__(self, path: Path, threads: int) -> None:
         """Open the file; UserError when it is no detector of ours."""
+        # its official builds would else queue and send what the machine is
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -43,6 +46,7 @@ class OnnxEngine:
         card = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if card is None:
             raise UserError(f"{path} was not written by `yolov1 export`")
+        self._path = path
         with reading_card(path):
             self.spec = spec_of(_mapping(card))
             self._check()
@@ -50,19 +54,31 @@ class OnnxEngine:
     def _check(self) -> None:
         """ValueError unless the graph takes and gives what the card says."""
         spec = self.spec
-        given = {own.name: own.shape[1:] for own in self._session.get_inputs()}
-        given |= {own.name: own.shape[1:] for own in self._session.get_outputs()}
-        numbers = outputs(grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes))
-        wanted = {"images": [3, spec.input_size, spec.input_size], "prediction": [numbers]}
-        for name, shape in wanted.items():
-            if given.get(name) != shape:
-                raise ValueError(f"{name} should be {shape} and is {given.get(name)}")
+        inputs = {own.name: (own.type, own.shape[1:]) for own in self._session.get_inputs()}
+        outlets = {own.name: (own.type, own.shape[1:]) for own in self._session.get_outputs()}
+        if inputs.keys() != {"images"}:
+            raise ValueError(f"it takes {', '.join(sorted(inputs))} and not images alone")
+        self._numbers = outputs(grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes))
+        side = spec.input_size
+        for given, name, shape in (
+            (inputs, "images", [3, side, side]),
+            (outlets, "prediction", [self._numbers]),
+        ):
+            if given.get(name) != ("tensor(float)", shape):
+                raise ValueError(f"{name} should be {shape} floats and is {given.get(name)}")
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Predict."""
         images = to_input(pixels, torch.device("cpu")).numpy()
-        (prediction,) = self._session.run(["prediction"], {"images": np.ascontiguousarray(images)})
-        return torch.from_numpy(prediction)
+        given = {"images": np.ascontiguousarray(images)}
+        try:
+            found: Any = self._session.run(["prediction"], given)
+        except Exception as error:  # ONNX Runtime has no common class of its exceptions
+            raise UserError(f"{self._path} cannot be run: {error}") from None
+        shape = found[0].shape
+        if shape != (len(pixels), self._numbers):
+            raise UserError(f"{self._path} gives {shape} for {len(pixels)} pictures")
+        return torch.from_numpy(found[0])
 
 
 def _mapping(text: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A detector as a file that other runtimes run: ONNX, TorchScript."""
 
+import io
 import json
 import logging
 import warnings
@@ -72,8 +73,11 @@ def export_torchscript(weights: Path, out: Path) -> None:
         "classes": json.dumps(detector.spec.classes, ensure_ascii=False),
         "preprocessing": PREPROCESSING,
     }
+    # not straight into the file: on a full disk PyTorch aborts the process
+    encoded = io.BytesIO()
+    torch.jit.save(script, encoded, _extra_files=extra)
     with replacing(out) as temporary:
-        torch.jit.save(script, temporary, _extra_files=extra)
+        temporary.write_bytes(encoded.getvalue())
 
 
 class _WithBoxes(nn.Module):

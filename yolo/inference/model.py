@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal, cast, overload
+from typing import Literal, cast, get_args, overload
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Model:
         Raises:
             UserError: A file is missing, truncated, damaged or no picture.
             ValueError: An array or tensor has another shape, type or range; a threshold is not
-                within 0 to 1.
+                within 0 to 1; `batch` is below 1.
         """
         if is_one(images):
             return self.predict(
@@ -107,6 +107,8 @@ class Model:
         for name, value in (("score_threshold", score_threshold), ("nms_iou", nms_iou)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; 0 to 1 is allowed")
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; a whole number from 1 up is allowed")
         remaining = iter(images)
         while group := [to_picture(image) for image in islice(remaining, batch)]:
             inputs = np.stack([resize(image, self.spec.input_size) for image in group])
@@ -130,7 +132,10 @@ def load_model(path: Path, backend: Backend = "torch") -> Model:
 
     Raises:
         UserError: The file is missing or no detector.
+        ValueError: There is no such backend.
     """
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend is {backend!r}; allowed: {', '.join(get_args(Backend))}")
     settings = runtime.from_environment()
     torch.set_num_threads(settings.threads)
     if path.suffix == ".onnx" or backend == "onnx":

@@ -39,7 +39,8 @@ def record(
 def write_voc(folder: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]) -> None:
     """`comp4_det_test_<class>.txt`, what the devkit and `yolov1 score` read.
 
-    A picture goes by its file name without ending; UserError when two have the same.
+    A picture goes by its file name without ending, a frame of a video with its number behind
+    (`street-000012`); UserError when two have the same.
     """
     names = identifiers(records)
     index = {name: number for number, name in enumerate(classes)}
@@ -92,13 +93,14 @@ def write_coco(
         UserError: `annotations` cannot be read or lacks a picture or a class.
     """
     if annotations is None:
-        images = {own["image"]: number for number, own in enumerate(records, 1)}
+        images = {_place(own): number for number, own in enumerate(records, 1)}
         categories = {name: number for number, name in enumerate(classes, 1)}
         listed = {
             "images": [
                 {
-                    "id": images[own["image"]],
+                    "id": images[_place(own)],
                     "file_name": own["image"],
+                    **({"frame": own["frame"]} if "frame" in own else {}),
                     "width": own["width"],
                     "height": own["height"],
                 }
@@ -115,7 +117,7 @@ def write_coco(
             left, top, right, bottom = detection["box"]
             results.append(
                 {
-                    "image_id": images[own["image"]],
+                    "image_id": images[_place(own)],
                     "category_id": categories[detection["label"]],
                     # as labels are made: the continuous box from xmin - 1 to xmax - 1
                     "bbox": [round(v, 2) for v in (left - 1, top - 1, right - left, bottom - top)],
@@ -126,10 +128,10 @@ def write_coco(
 
 
 def identifiers(records: Sequence[dict[str, Any]]) -> list[str]:
-    """File names without ending; UserError when two pictures have the same."""
+    """File names without ending, frames numbered; UserError when two have the same."""
     names: dict[str, str] = {}
     for own in records:
-        stem = Path(own["image"]).stem
+        stem = Path(own["image"]).stem + (f"-{own['frame']:06}" if "frame" in own else "")
         if stem in names:
             raise UserError(
                 f"{names[stem]} and {own['image']} would both be called {stem} in VOC files; "
@@ -139,9 +141,16 @@ def identifiers(records: Sequence[dict[str, Any]]) -> list[str]:
     return list(names)
 
 
+def _place(own: dict[str, Any]) -> tuple[str, int | None]:
+    """A picture, or a frame of a video."""
+    return own["image"], own.get("frame")
+
+
 def _numbers(
     annotations: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]
-) -> tuple[dict[str, int], dict[str, int]]:
+) -> tuple[dict[tuple[str, int | None], int], dict[str, int]]:
+    if moving := next((own["image"] for own in records if "frame" in own), None):
+        raise UserError(f"{annotations} numbers pictures, and {moving} is a video")
     try:
         document = json.loads(annotations.read_text(encoding="utf-8"))
         by_file = {Path(image["file_name"]).name: image["id"] for image in document["images"]}
@@ -150,7 +159,7 @@ def _numbers(
         raise UserError(f"{annotations} is no readable COCO annotation file: {error}") from None
     try:
         return (
-            {own["image"]: by_file[Path(own["image"]).name] for own in records},
+            {_place(own): by_file[Path(own["image"]).name] for own in records},
             {name: by_name[name] for name in classes},
         )
     except KeyError as error:

@@ -1,5 +1,7 @@
 """Detections of pictures, videos and cameras, as records and as pictures with boxes."""
 
+import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -60,8 +62,11 @@ def predict_paths(
     for frame, found in detect(read_pictures(progress(still, "predict"), problems)):
         records.append(_record(frame, found, model))
         if pictures is not None:
+            # not straight into the file: on a full disk Pillow leaves the rest out and says nothing
+            encoded = io.BytesIO()
+            _drawn(frame, found, model).save(encoded, "JPEG", quality=_JPEG_QUALITY)
             with replacing(pictures / names[frame.source]) as temporary:
-                _drawn(frame, found, model).save(temporary, "JPEG", quality=_JPEG_QUALITY)
+                temporary.write_bytes(encoded.getvalue())
     moving = [(path, None) for path in files if is_video(path)]
     for path, kind in [*moving, *([(camera, "v4l2")] if camera else [])]:
         try:
@@ -110,7 +115,9 @@ def _watch(results: Found, video: Video, out: Path | None, model: Model) -> list
 
 def _record(frame: Frame, found: Detected, model: Model) -> dict[str, Any]:
     height, width = frame.picture.shape[:2]
-    own = record(str(frame.source), width, height, found, model.classes)
+    # a name need not be UTF-8, what we write is
+    name = os.fsencode(frame.source).decode("utf-8", "replace")
+    own = record(name, width, height, found, model.classes)
     return own if frame.number is None else {"frame": frame.number, **own}
 
 

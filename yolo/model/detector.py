@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from yolo.errors import UserError
 from yolo.model import assembly, rows, weights
 from yolo.model.assembly import Backbone
+from yolo.model.class_names import problem_with
 from yolo.model.heads import head, head_rows, head_stride
 from yolo.model.layers import Convolutional, InputRange
 from yolo.model.networks import input_range
@@ -65,10 +66,8 @@ class Detector(nn.Module):
         """ValueError unless the layers give what `spec` says, for an input that can be had."""
         spec = self.spec
         side = spec.input_size
-        if not isinstance(side, int) or not 0 < side <= _LARGEST_INPUT:
-            raise ValueError(f"input_size {side} is no number of pixels up to {_LARGEST_INPUT}")
-        if not all(isinstance(name, str) for name in spec.classes):
-            raise ValueError("classes holds what is no name")
+        if side > _LARGEST_INPUT:
+            raise ValueError(f"input_size {side} is above {_LARGEST_INPUT} pixels")
         given = math.prod(self._output)
         if given != spec.grid * spec.grid * (len(spec.classes) + 5 * spec.boxes):
             raise ValueError(
@@ -139,14 +138,23 @@ def load_detector(path: Path) -> Detector:
 
 
 def spec_of(card: dict[str, Any]) -> DetectorSpec:
-    """What a detector's card says; KeyError or TypeError when it is none."""
+    """What a detector's card says; KeyError, TypeError or ValueError when it is none."""
+    classes = card["classes"]
+    if not isinstance(classes, list) or not classes:
+        raise ValueError("classes is no list of names")
+    if problem := problem_with(classes):
+        raise ValueError(problem)
+    for name in ("input_size", "grid", "boxes"):
+        # a bool is an int, too
+        if type(card[name]) is not int or card[name] < 1:
+            raise ValueError(f"{name} is {card[name]!r} and should be a whole number from 1 up")
     return DetectorSpec(
         network=card["network"],
         width=card["width"],
         input_size=card["input_size"],
         grid=card["grid"],
         boxes=card["boxes"],
-        classes=tuple(card["classes"]),
+        classes=tuple(classes),
     )
 
 

@@ -71,7 +71,8 @@ def load_into(
 ) -> None:
     """Copy the tensors into a module of the same names and shapes; else UserError on what differs.
 
-    Nothing is copied when anything differs. `assign`: put the tensors themselves in the place of
+    Nothing is copied when anything differs; real numbers of another precision take the module's.
+    `assign`: put the tensors themselves in the place of
     the module's, which may then be on the meta device.
     """
     own = module.state_dict()
@@ -82,9 +83,17 @@ def load_into(
         for name in own
         if name in tensors and tensors[name].shape != own[name].shape
     ]
+    problems += [
+        f"{name} holds {tensors[name].dtype}, not {own[name].dtype}"
+        for name in own
+        if name in tensors
+        and tensors[name].dtype != own[name].dtype
+        and not (tensors[name].is_floating_point() and own[name].is_floating_point())
+    ]
     if problems:
         raise UserError(f"the weights in {path} do not match the network: {_some(problems)}")
-    module.load_state_dict(tensors, assign=assign)
+    alike = {name: tensors[name].to(own[name].dtype) for name in own}
+    module.load_state_dict(alike, assign=assign)
 
 
 def _opened(path: Path) -> Any:
