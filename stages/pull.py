@@ -7,6 +7,7 @@ removes the file that stood in the workspace and asks whether the cache is up to
 import shutil
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.plan import message
@@ -54,8 +55,14 @@ def _refuse_incomplete(repo: "Repo", outs: Sequence[Any]) -> None:
     lacking = [out for out in outs if out.changed_cache()]
     if not lacking:
         return
-    named = ", ".join(f"{out} (objects {', '.join(_absent(out))})" for out in lacking)
     name = repo.config["core"].get("remote")
+    url = repo.config["remote"].get(name, {}).get("url", "")
+    if "://" not in url and not Path(url).is_dir():
+        raise UserError(
+            f"the remote {name} is the folder {url}, which is not there: is its disk mounted? "
+            "Nothing was changed"
+        )
+    named = ", ".join(f"{out} (objects {', '.join(_absent(out))})" for out in lacking)
     raise UserError(
         f"the remote {name} has no whole copy of {named}: missing or corrupt. Nothing was "
         "changed. Remove these objects there, then `dvc push` on a machine that has them; "

@@ -140,6 +140,28 @@ def test_every_way_to_fetch_brings_exactly_the_version_asked_for(
         assert (root / WEIGHTS).read_bytes() == content
 
 
+def test_a_backbone_is_released_with_its_own_card(published: Project, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(published.root, root, symlinks=True)
+    project = Project(root)
+    assert "backbone@v0.0.1" in project.run("yolov1", "release", "backbone", "--bump", "patch")
+    card = project.git("show", "backbone@v0.0.1:cards/backbone-v0.0.1.md")
+    assert digest(root / "models/backbone.safetensors") in card
+    assert "% top-1" in card and "| `optimisation.batch` | `" in card
+    assert "None" not in card and "undefined" not in card
+
+
+def test_a_remote_folder_that_is_not_there_is_named(clone: Project, published: Project) -> None:
+    store = published.root.parent / "store"
+    store.rename(store.with_name("away"))
+    try:
+        said = clone.run("yolov1", "pull", WEIGHTS, ok=False)
+    finally:
+        store.with_name("away").rename(store)
+    assert f"is the folder {store}, which is not there" in said
+    assert not (clone.root / WEIGHTS).exists()
+
+
 def test_a_release_is_refused_with_its_reason(published: Project, tmp_path: Path) -> None:
     root = tmp_path / "project"
     shutil.copytree(published.root, root, symlinks=True)
