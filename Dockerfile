@@ -5,7 +5,10 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update \
     && apt-get install -y --no-install-recommends git make openssh-client \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 1000 --create-home yolo
+    && useradd --uid 1000 --create-home yolo \
+    # a private repository, over https: the token comes from the job's environment
+    && git config --system credential.helper \
+        '!f() { [ -n "$GIT_TOKEN" ] && echo username=x-access-token && echo "password=$GIT_TOKEN"; }; f'
 
 COPY requirements.lock /tmp/requirements.lock
 RUN pip install --no-cache-dir uv \

@@ -12,6 +12,9 @@ revision=${2:?usage: bare.sh REPOSITORY REVISION [ARGUMENTS...]}
 shift 2
 folder=${YOLO_FOLDER:-yolov1}
 
+# held as long as the run: another would change the files under it
+exec 9>"$folder.lock"
+flock --nonblock 9 || { echo "error: another run is at work in $folder" >&2; exit 1; }
 [ -d "$folder/.git" ] || git clone --quiet "$repository" "$folder"
 cd "$folder"
 git fetch --quiet --tags origin

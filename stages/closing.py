@@ -27,8 +27,9 @@ def close(
     """
     problems: list[str] = []
     verdict = None
-    # also after a failure: what days of training made is kept
-    if run.changed() and not cancelled():
+    # also after a failure: what days of training made is kept; and what an earlier run could not
+    # send, which by now is up to date
+    if (run.changed() or destination.push) and not cancelled():
         problems, verdict = keep(run, destination)
     artifacts.publish(run, before, verdict, settings, output_logger())
     if cancelled():

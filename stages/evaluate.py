@@ -10,12 +10,13 @@ from stages.entry import read_inputs, run
 from yolo import runtime
 from yolo.data import images
 from yolo.data.store import CleanSet
+from yolo.device import pick_device
 from yolo.errors import UserError
 from yolo.evaluation import analysis, devkit, pictures, report
 from yolo.evaluation.clean_truth import read_truth
 from yolo.evaluation.columns import to_columns
 from yolo.evaluation.confusion import BACKGROUND
-from yolo.evaluation.predict import Picture, detect, pick_device
+from yolo.evaluation.predict import Picture, detect
 from yolo.evaluation.reading import read_ahead
 from yolo.files import digest, replacing, replacing_folder, write_json
 from yolo.model import weights

@@ -50,6 +50,21 @@ def with_overrides(root: Path, overrides: Sequence[str]) -> Iterator[None]:
             path.write_bytes(before)
 
 
+@contextmanager
+def kept_overrides(root: Path, overrides: Sequence[str]) -> Iterator[None]:
+    """Apply them, and take them back only if the block fails."""
+    path = root / "params.yaml"
+    before = path.read_bytes() if overrides else b""
+    try:
+        if overrides:
+            apply_overrides(root, overrides)
+        yield
+    except BaseException:
+        if overrides:
+            path.write_bytes(before)
+        raise
+
+
 def author(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Environment by which Git knows an author, also on a machine where nobody set one."""
     known = subprocess.run(
@@ -63,6 +78,11 @@ def author(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str
         for what, text in _AUTHOR.items()
     }
     return {name: text for name, text in values.items() if name not in environ}
+
+
+def is_unrecorded(plan: Plan) -> bool:
+    """Whether the results that `dvc.lock` names are not those of the last commit."""
+    return bool(_git(plan.root, "status", "--porcelain", "--", _LOCK))
 
 
 def commit_results(plan: Plan, branch: str, message: str, more: Mapping[str, str]) -> str:

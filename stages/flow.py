@@ -94,12 +94,11 @@ def reproduce(
             with experiment.with_overrides(root, set or ()):
                 logger.info(read_plan(targets or (), missing_is_fine=pull).table())
             return Completed(message="dry: nothing was run")
-        if set:
-            experiment.apply_overrides(root, set)
-        plan = read_plan(targets or (), missing_is_fine=pull)
         record = "experiment" if set and record == "none" else record
         destination = Destination(push, record, release)
-        check_destination(plan, destination)
+        with experiment.kept_overrides(root, set or ()):
+            plan = read_plan(targets or (), missing_is_fine=pull)
+            check_destination(plan, destination)
     except UserError as error:
         message = mask(str(error))
         webhook.send("failed", f"the run could not start: {message}", {})

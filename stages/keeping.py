@@ -68,8 +68,7 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
         return verdict.reason
 
     def push(log: logging.Logger) -> str:
-        scored = PUSHED[_MODEL] if verdict and verdict.tag else ()
-        return run.command(["dvc", "push", *{*run.changed(), *scored}], log)
+        return run.command(["dvc", "push", *run.with_result()], log)
 
     def record(log: logging.Logger) -> str:
         if wanted.record == "experiment":
@@ -82,7 +81,8 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     sending = []
     if wanted.push:
         sending += _step(run, "push", push, _RETRIES)
-    if wanted.record != "none" and not sending:
+    is_news = bool(run.changed()) or experiment.is_unrecorded(run.plan)
+    if wanted.record != "none" and is_news and not sending:
         sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
     if sending and verdict and verdict.tag:
         verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")
@@ -129,7 +129,7 @@ def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
     root = run.plan.root
     name = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     # named, because without names DVC takes what lies there for the result of every stage
-    save = ["dvc", "exp", "save", "--force", "--name", name, *run.changed()]
+    save = ["dvc", "exp", "save", "--force", "--name", name, *_made(run)]
     run.command(save, logger, **experiment.author(root))
     if push:
         run.command(["dvc", "exp", "push", experiment.remote(root), name], logger)
@@ -139,7 +139,7 @@ def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
 def _save_branch(run: Run, push: bool, verdict: Verdict | None, logger: logging.Logger) -> str:
     root = run.plan.root
     branch = f"runs/{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
-    subject, card, tag = f"Run of {', '.join(run.changed())}", {}, None
+    subject, card, tag = f"Run of {', '.join(_made(run))}", {}, None
     if verdict and verdict.tag:
         tag, card = verdict.tag, {verdict.card: verdict.text}
     commit = experiment.commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
@@ -151,6 +151,11 @@ def _save_branch(run: Run, push: bool, verdict: Verdict | None, logger: logging.
         remote = experiment.remote(root)
         run.command(["git", "push", "--quiet", "--atomic", remote, *references], logger)
     return f"branch {branch}" + (f", tag {tag}" if tag else "")
+
+
+def _made(run: Run) -> list[str]:
+    """What ran; when nothing did, the results of an earlier run are recorded."""
+    return run.changed() or run.with_result()
 
 
 def output_logger() -> logging.Logger:

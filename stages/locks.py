@@ -52,10 +52,13 @@ def release_stale(root: Path) -> list[str]:
         record["read"] = {target: entries for target, entries in readers.items() if entries}
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(record), encoding="utf-8")
+    held: dict[tuple[int, str], list[str]] = {}
+    for target, note in notes:
+        if note["pid"] in dead:
+            held.setdefault((note["pid"], note["cmd"]), []).append(target)
     return [
-        f"released {target}: process {note['pid']} (`{note['cmd']}`) ended without giving it back"
-        for target, note in notes
-        if note["pid"] in dead
+        f"released {_some(targets)}: process {pid} (`{cmd}`) ended without giving back what it held"
+        for (pid, cmd), targets in held.items()
     ]
 
 
@@ -73,7 +76,7 @@ def explain(root: Path) -> str:
         targets.setdefault(note["pid"], []).append(Path(target).name)
     lines = []
     for pid, names in targets.items():
-        busy = ", ".join(sorted(set(names)))
+        busy = _some(names)
         if _may_be_at_work(pid, path):
             lines.append(
                 f"process {pid} ({_describe(pid)}) works on {busy}: wait for it, or end it"
@@ -81,6 +84,13 @@ def explain(root: Path) -> str:
         else:
             lines.append(f"process {pid} held {busy} and is gone; the next run releases it")
     return "\n".join(lines)
+
+
+def _some(targets: list[str], shown: int = 3) -> str:
+    """The first, which are those that are written, and how many more."""
+    own = list(dict.fromkeys(targets))
+    more = f" and {len(own) - shown} more" if len(own) > shown else ""
+    return ", ".join(own[:shown]) + more
 
 
 def _notes(record: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Kind = Literal["parameter", "code", "data", "out", "command", "new"]
 _MISSING = object()
 _MISSING_FILE = "missing"
+_LOST = "missing here and in the remote"
 _NOT_HERE = (_MISSING_FILE, "not in cache")
 """What `dvc repro --allow-missing` lets pass (dvc.stage.Stage: changed_outs)."""
 
@@ -60,6 +61,9 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     has_remote: bool = False
     """Whether a default remote is set up: somewhere to push to."""
+    lost: frozenset[str] = frozenset()
+    """Names of the stages with outs that are neither here nor in the remote; looked for only where
+    a missing file is fine."""
 
     def below_stale(self) -> set[str]:
         """Names of stages that are not stale but may become so when those above them have run."""
@@ -88,10 +92,10 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
     """Ask DVC about the stages `targets` and all above them (default: every stage).
 
     A target is the name of a stage (`validate@detection`) or of a group (`validate`) of the project
-    around the current folder. With `missing_is_fine` a file that is not here but recorded makes
-    nothing stale (as `dvc repro --allow-missing` has it). Raises `UserError` for an
-    unknown target and with DVC's own words when DVC cannot answer (no project, broken YAML, another
-    run active).
+    around the current folder. With `missing_is_fine` a file that is not here but in the remote
+    makes nothing stale (`dvc repro --allow-missing` does not ask whether it is there). Raises
+    `UserError` for an unknown target and with DVC's own words when DVC cannot answer (no project,
+    broken YAML, another run active, a remote that does not answer).
     """
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
@@ -103,26 +107,58 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
             stages = _in_order(repo, targets)
             # not by the names of all stages: DVC would read dvc.yaml and dvc.lock again for each
             status = repo.status(targets=list(targets) or None, with_deps=True) if stages else {}
+            changes = {
+                name: list(_changes(own, status.get(name, []))) for name, own in stages.items()
+            }
+            lost: frozenset[str] = frozenset()
+            if missing_is_fine:
+                changes = {
+                    name: list(_without_missing(repo, stages[name], own))
+                    for name, own in changes.items()
+                }
+                lost = frozenset(
+                    n for n, own in changes.items() if any(c.how == _LOST for c in own)
+                )
             planned = tuple(
                 PlannedStage(
                     name,
                     tuple(sorted(above.addressing for above in repo.index.graph.successors(stage))),
-                    tuple(
-                        change
-                        for change in _changes(stage, status.get(name, []))
-                        if not (missing_is_fine and change.how in _NOT_HERE)
-                    ),
+                    tuple(changes[name]),
                     tuple(out.def_path for out in stage.outs if not out.use_cache),
                     tuple(out.def_path for out in stage.outs if out.metric),
                 )
                 for name, stage in stages.items()
             )
-            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
+            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"], lost)
     except LockError as error:
         explained = explain(Path(Repo.find_root()))
         raise UserError("\n".join(filter(None, [message(error), explained]))) from None
     except DvcException as error:
         raise UserError(message(error)) from None
+
+
+def _without_missing(repo: "Repo", stage: "Stage", changes: Sequence[Change]) -> Iterator[Change]:
+    """The changes but for missing files that the remote has."""
+    missing = {change.what for change in changes if change.how in _NOT_HERE}
+    lost = [
+        out
+        for out in stage.outs
+        if out.use_cache and str(out) in missing and not _is_in_remote(repo, out)
+    ]
+    yield from (change for change in changes if change.how not in _NOT_HERE)
+    yield from (Change("out", str(out), _LOST) for out in lost)
+
+
+def _is_in_remote(repo: "Repo", out: Any) -> bool:
+    """Whether the remote has an out's object; of a folder, that of its list."""
+    from dvc.config import NoRemoteError
+
+    try:
+        return repo.cloud.get_remote_odb(out.remote, "status").exists(out.hash_info.value)
+    except NoRemoteError:
+        return False
+    except Exception as error:  # each kind of remote has its own
+        raise UserError(f"the DVC remote cannot be asked for {out}: {error}") from None
 
 
 def _in_order(repo: "Repo", targets: Sequence[str]) -> dict[str, "Stage"]:

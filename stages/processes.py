@@ -48,7 +48,16 @@ def join(settings: runtime.Runtime) -> "PartialState":
     """Meet the other processes, if there are any."""
     from accelerate import PartialState
 
-    return PartialState(cpu=settings.device == "cpu", timeout=_WAIT)
+    from yolo.device import pick_device
+
+    state = PartialState(cpu=pick_device(settings.device).type == "cpu", timeout=_WAIT)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if state.num_processes != started:
+        raise UserError(
+            f"{started} processes were started and Accelerate sees {state.num_processes}: "
+            "they would all train the same thing"
+        )
+    return state
 
 
 def _refuse_half_a_launch() -> None:
@@ -81,7 +90,10 @@ def _start(stage: str, settings: runtime.Runtime) -> None:
     }
     children: list[subprocess.Popen[bytes]] = []
 
+    told: list[int] = []
+
     def forward(number: int, _: object) -> None:
+        told.append(number)
         for child in children:
             if child.poll() is None:
                 child.send_signal(number)
@@ -96,6 +108,10 @@ def _start(stage: str, settings: runtime.Runtime) -> None:
         if status in statuses:
             # the main process has said why
             raise Stopped("", status)
+    if told and any(status < 0 for status in statuses):
+        raise Stopped(
+            "told to stop before the training had begun; resume with the same command", PREEMPTED
+        )
     if any(statuses):
         raise UserError(f"the processes of the training ended with {statuses}; see above for why")
 

@@ -106,9 +106,10 @@ def _detections(path: Path, data: "CleanSet", split: "Split", wanted: Evaluate) 
 
     from yolo import runtime
     from yolo.data import images
+    from yolo.device import pick_device
     from yolo.evaluation import devkit
     from yolo.evaluation.columns import to_columns
-    from yolo.evaluation.predict import detect, pick_device
+    from yolo.evaluation.predict import detect
     from yolo.model.detector import load_detector
 
     settings = runtime.from_environment()

@@ -5,6 +5,7 @@ Nothing here knows Prefect.
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -30,6 +31,8 @@ WORDS: dict[Outcome, str] = {
 WITH_RESULT: tuple[Outcome, ...] = ("Ran", "Restored", "UpToDate")
 """How a stage ends that has its results."""
 _LAST_LINES = 20
+_TOLD_TO_STOP = {code for n in (signal.SIGTERM, signal.SIGINT) for code in (-n, 128 + n)}
+"""How a process ends that such a signal ends, as the system and as a shell has it."""
 _HINTS = (
     "To track the changes with git",
     "\tgit add ",
@@ -88,6 +91,10 @@ class Run:
         done = ("Ran", "Restored")
         return [stage.name for stage in self.plan.stages if self.outcomes.get(stage.name) in done]
 
+    def with_result(self) -> list[str]:
+        """Names of the stages that have results, new or old."""
+        return [s.name for s in self.plan.stages if self.outcomes.get(s.name) in WITH_RESULT]
+
     def reproduce(self, stage: PlannedStage, logger: logging.Logger) -> None:
         """Let DVC reproduce `stage` alone, or find it unchanged: one attempt.
 
@@ -123,6 +130,9 @@ class Run:
             self.reasons.pop(name, None)
             return
         status = ending.status()
+        if status is None and code in _TOLD_TO_STOP:
+            # before the training had begun, or while it starts: it had nothing to save
+            status = PREEMPTED
         if status == BUDGET_SPENT:
             self.outcomes[name] = "BudgetSpent"
             self.reasons[name] = f"{name} stopped with its state saved: its budget is spent"
@@ -180,7 +190,9 @@ class Run:
     def _command(self, name: str) -> list[str]:
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
         if self.pull:
-            command += ["--pull", "--allow-missing"]
+            command += ["--pull"]
+            # what is missing everywhere is made again
+            command += [] if name in self.plan.lost else ["--allow-missing"]
         if self.force:
             command += ["--force"]
         return [*command, name]

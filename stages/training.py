@@ -18,6 +18,7 @@ from yolo.params.optimisation import Optimisation
 from yolo.training.checkpoint import StateFolder
 from yolo.training.course import Result
 from yolo.training.loop import Training
+from yolo.training.stopping import note_signals
 from yolo.training.task import Task
 from yolo.training.tracking import Tracker
 
@@ -44,6 +45,7 @@ def train(
     state. How the stage ended stands in `exit.json` in the state's folder,
     `runs/<stage>/<fingerprint>/` (`YOLO_RUNS`).
     """
+    note_signals()
     settings = runtime.from_environment()
     processes = join(settings)
     options: dict[str, Any] = {
@@ -71,6 +73,13 @@ def train(
     except (UserError, Stopped) as error:
         _end(folder.path, error.status if isinstance(error, Stopped) else 1)
         raise
+    except OSError as error:
+        _end(folder.path, 1)
+        raise UserError(
+            f"the results could not be written: {error}. When the disk is full, free some "
+            "(`dvc gc --workspace`, older trainings in the folder of this one); then run the same "
+            "command: it goes on from the last state"
+        ) from None
     finally:
         tracker.close()
     print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)

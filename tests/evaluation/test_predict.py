@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from yolo.data.augment_boxes import from_voc
+from yolo.device import pick_device
 from yolo.errors import UserError
 from yolo.evaluation.columns import to_columns
-from yolo.evaluation.predict import detect, pick_device, resize, to_pixels
+from yolo.evaluation.predict import detect, resize, to_pixels
 from yolo.evaluation.reading import read_ahead
 from yolo.evaluation.voc_ap import Truth, score
 from yolo.model.detector import DetectorSpec, build_detector

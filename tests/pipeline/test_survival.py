@@ -57,7 +57,8 @@ def shared(longer, tmp_path_factory) -> dict[str, bytes]:
     root = tmp_path_factory.mktemp("shared") / "project"
     shutil.copytree(longer[0].root, root, symlinks=True)
     project = Project(root)
-    project.run("dvc", "repro", "pretrain", YOLO_PROCESSES="2")
+    # not told that the CPU is meant, as by default
+    project.run("dvc", "repro", "pretrain", YOLO_PROCESSES="2", YOLO_DEVICE="auto")
     return results(project, "pretrain")
 
 

@@ -112,6 +112,59 @@ def test_a_run_with_its_own_parameters_becomes_an_experiment(shared: Path) -> No
     assert git("log", "--format=%s", "main").split() == ["State"]
 
 
+def test_what_could_not_be_sent_is_sent_by_the_next_run(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_RETRIES", 0)
+    store = shared.parent / "store"
+    store.write_text("no folder")
+    state = reproduce(push=True, record="branch", return_state=True)
+    assert "push failed" in str(state.message)
+    assert branches(shared) == []
+    store.unlink()
+    state = reproduce(push=True, record="branch", return_state=True)
+    assert state.is_completed(), state.message
+    (branch,) = branches(shared)
+    assert len(list(store.glob("files/md5/*/*"))) == 3
+    # nothing is new now: no other record
+    Path("dvc.lock").write_text(git("show", f"{branch}:dvc.lock") + "\n")
+    git("add", "dvc.lock")
+    git("commit", "--quiet", "--message", "Taken over")
+    assert reproduce(push=True, record="branch", return_state=True).is_completed()
+    assert branches(shared) == [branch]
+
+
+def test_what_is_missing_everywhere_is_made_again(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A fresh clone of a project whose results nobody has pushed."""
+    assert reproduce(return_state=True).is_completed()
+    git("add", "--force", "dvc.lock")
+    git("commit", "--quiet", "--message", "Results")
+    git("push", "--quiet", "origin", "main")
+    clone = tmp_path_factory.mktemp("clone")
+    git("clone", "--quiet", str(shared), str(clone))
+    with chdir(clone):
+        plan = read_plan(missing_is_fine=True)
+        assert plan.lost == {"get@a", "get@b", "left", "join"}
+        assert "out join: missing here and in the remote" in plan.table()
+        state = reproduce(pull=True, push=True, return_state=True)
+        assert state.is_completed(), state.message
+        assert Path("join").read_text() == "1\n2\n"
+    other = tmp_path_factory.mktemp("other")
+    git("clone", "--quiet", str(shared), str(other))
+    with chdir(other):
+        assert not any(stage.stale for stage in read_plan(missing_is_fine=True).stages)
+
+
+def test_parameters_of_a_run_that_cannot_start_are_taken_back(toy: Path) -> None:
+    before = (toy / "params.yaml").read_bytes()
+    for options in ({"targets": ["nothing"]}, {"push": True}):
+        state = reproduce(set=["rate=0.5"], record="none", return_state=True, **options)
+        assert state.is_failed()
+        assert (toy / "params.yaml").read_bytes() == before
+
+
 def test_what_has_nowhere_to_go_is_said_before_anything_runs(toy: Path) -> None:
     state = reproduce(push=True, return_state=True)
     assert "push needs a DVC remote" in str(state.message)

@@ -98,6 +98,18 @@ def test_what_another_project_leaves_in_a_shared_folder_is_not_taken_for_this_on
         attempt(run)
 
 
+def test_a_stage_that_is_told_to_stop_before_it_can_say_so_is_tried_again(
+    toy: Path, policy: dict[str, Policy]
+) -> None:
+    run = begin("kill -TERM 0; sleep 60\n")
+    with pytest.raises(StageFailed, match="told to stop"):
+        attempt(run)
+    assert run.may_try_again("left")
+    (toy / "left.sh").write_text("cp got-a left\n")
+    attempt(run)
+    assert run.outcomes["left"] == "Ran"
+
+
 def test_a_spent_budget_is_no_failure_and_not_tried_again(
     toy: Path, policy: dict[str, Policy]
 ) -> None:

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,30 @@ from yolo.runtime import Runtime
 from yolo.training.checkpoint import StateFolder
 from yolo.training.loop import Training
 from yolo.training.tracking import Tracker
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_processes_see_each_other_whatever_the_device_setting(device):
+    """Accelerate takes each for alone where it is not told that the CPU is meant."""
+    code = (
+        "from stages.processes import join; from yolo.runtime import from_environment; "
+        "state = join(from_environment()); print(state.num_processes, state.is_main_process)"
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank, "YOLO_DEVICE": device},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    said = [process.communicate(timeout=120)[0].split() for process in started]
+    assert said == [["2", "True"], ["2", "False"]]
 
 
 class Shared(Linear):

@@ -200,7 +200,7 @@ def overfit(
     import torch
 
     from yolo.data.store import CleanSet
-    from yolo.evaluation.predict import pick_device
+    from yolo.device import pick_device
     from yolo.inspection import overfit as memorise
     from yolo.model.detector import build_detector
     from yolo.runtime import from_environment

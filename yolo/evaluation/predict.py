@@ -13,7 +13,6 @@ from torch import Tensor
 from yolo.data.augment import Crop, warp
 from yolo.detection.decode import detections as decode
 from yolo.model.detector import Detector, DetectorSpec
-from yolo.runtime import Device
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
@@ -101,14 +100,6 @@ def _finite(
     """What broken weights find nowhere is nothing that was found."""
     is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     return Detected(boxes[is_finite], scores[is_finite], labels[is_finite])
-
-
-def pick_device(setting: Device) -> torch.device:
-    """What the runtime setting means here: `auto` is an accelerator where there is one."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if setting == "cpu" or accelerator is None:
-        return torch.device("cpu")
-    return accelerator
 
 
 def resize(image: Picture, size: int) -> Picture:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from yolo import runtime
+from yolo.device import pick_device
 from yolo.errors import UserError
-from yolo.evaluation.predict import Detected, locate, pick_device, resize
+from yolo.evaluation.predict import Detected, locate, resize
 from yolo.files import digest
 from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
 from yolo.inference.pictures import AnyPicture, is_one, to_picture

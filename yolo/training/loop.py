@@ -18,6 +18,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from yolo.data.loader import Shares, Stream
+from yolo.device import pick_device
 from yolo.errors import Stopped
 from yolo.params.optimisation import Optimisation
 from yolo.runtime import Runtime
@@ -64,7 +65,8 @@ class Training:
         self._runtime, self._tracker = runtime, tracker
         self._threads = runtime.threads
         self._accelerator = accelerator = Accelerator(
-            cpu=runtime.device == "cpu",
+            # said, for Accelerate sees one process only where it is not and there is no accelerator
+            cpu=pick_device(runtime.device).type == "cpu",
             mixed_precision="bf16" if optimisation.precision == "bf16" else "no",
             # they are joined exactly, by RunningStatistics
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],

@@ -14,6 +14,20 @@ LAUNCHER = "YOLO_LAUNCHER"
 """Names, to a process that the stage has started, the process that started it."""
 
 
+_NUMBERS = (signal.SIGTERM, signal.SIGINT)
+_noted: list[int] = []
+
+
+def note_signals() -> None:
+    """From now on SIGTERM and SIGINT are noted, for the training of this process to answer.
+
+    Before it has begun, and while it writes its results, a signal would otherwise end the process
+    without a word.
+    """
+    for number in _NUMBERS:
+        signal.signal(number, lambda got, _: _noted.append(got))
+
+
 class Stopping:
     """What may end this process's training: a signal, its budget, the loss of its launcher."""
 
@@ -30,20 +44,21 @@ class Stopping:
         Once one has come they are also noted after it: a launcher passes on what the process group
         has got already, and the process must still be able to say how it ended.
         """
-        numbers = (signal.SIGTERM, signal.SIGINT)
         before = [
-            signal.signal(number, lambda got, _: self._received.append(got)) for number in numbers
+            signal.signal(number, lambda got, _: self._received.append(got)) for number in _NUMBERS
         ]
         try:
             yield
         finally:
             if not self._received:
-                for number, handler in zip(numbers, before, strict=True):
+                for number, handler in zip(_NUMBERS, before, strict=True):
                     signal.signal(number, handler)
 
     def is_told(self) -> bool:
         """Whether a signal came, or the process that started this one is gone."""
-        return bool(self._received) or bool(self._launcher and os.getppid() != self._launcher)
+        return bool(self._received or _noted) or bool(
+            self._launcher and os.getppid() != self._launcher
+        )
 
     def is_out_of_time(self) -> bool:
         """Whether the budget is spent."""
