@@ -32,6 +32,7 @@ RANKS = {
     "files": 0,
     "progress": 0,
     "runtime": 0,
+    "device": 1,
     "threads": 0,
     "versions": 1,
     "params": 1,
