@@ -37,32 +37,19 @@ def apply_overrides(root: Path, overrides: Sequence[str]) -> None:
 
 
 @contextmanager
-def with_overrides(root: Path, overrides: Sequence[str]) -> Iterator[None]:
-    """Apply them while the block lasts."""
+def with_overrides(root: Path, overrides: Sequence[str], *, keep: bool = False) -> Iterator[None]:
+    """Apply them while the block lasts; `keep`: and after it, unless it fails."""
     path = root / "params.yaml"
     before = path.read_bytes() if overrides else b""
+    is_kept = False
     try:
         if overrides:
             apply_overrides(root, overrides)
         yield
+        is_kept = keep
     finally:
-        if overrides:
+        if overrides and not is_kept:
             path.write_bytes(before)
-
-
-@contextmanager
-def kept_overrides(root: Path, overrides: Sequence[str]) -> Iterator[None]:
-    """Apply them, and take them back only if the block fails."""
-    path = root / "params.yaml"
-    before = path.read_bytes() if overrides else b""
-    try:
-        if overrides:
-            apply_overrides(root, overrides)
-        yield
-    except BaseException:
-        if overrides:
-            path.write_bytes(before)
-        raise
 
 
 def author(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

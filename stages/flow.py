@@ -96,7 +96,7 @@ def reproduce(
             return Completed(message="dry: nothing was run")
         record = "experiment" if set and record == "none" else record
         destination = Destination(push, record, release)
-        with experiment.kept_overrides(root, set or ()):
+        with experiment.with_overrides(root, set or (), keep=True):
             plan = read_plan(targets or (), missing_is_fine=pull)
             check_destination(plan, destination)
     except UserError as error:
