@@ -81,8 +81,8 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     sending = []
     if wanted.push:
         sending += _step(run, "push", push, _RETRIES)
-    is_news = bool(run.changed()) or experiment.is_unrecorded(run.plan)
-    if wanted.record != "none" and is_news and not sending:
+    may_record = wanted.record != "none" and not sending
+    if may_record and (run.changed() or experiment.is_unrecorded(run.plan)):
         sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
     if sending and verdict and verdict.tag:
         verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")

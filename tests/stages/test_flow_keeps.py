@@ -134,6 +134,16 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run(
     assert branches(shared) == [branch]
 
 
+def test_results_are_sent_without_git_when_nothing_is_recorded(toy: Path) -> None:
+    store = toy.parent / f"{toy.name}-store"
+    with (toy / ".dvc/config").open("a") as config:
+        config.write(f"    remote = store\n['remote \"store\"']\n    url = {store}\n")
+    for _ in range(2):
+        state = reproduce(push=True, return_state=True)
+        assert state.is_completed(), state.message
+    assert list(store.glob("files/md5/*/*"))
+
+
 def test_what_is_missing_everywhere_is_made_again(
     shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
