@@ -61,9 +61,17 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     has_remote: bool = False
     """Whether a default remote is set up: somewhere to push to."""
-    lost: frozenset[str] = frozenset()
-    """Names of the stages with outs that are neither here nor in the remote; looked for only where
-    a missing file is fine."""
+
+    @property
+    def lost(self) -> set[str]:
+        """Names of the stages with outs that are neither here nor in the remote; looked for only
+        where a missing file is fine.
+        """
+        return {
+            stage.name
+            for stage in self.stages
+            if any(change.how == _LOST for change in stage.changes)
+        }
 
     def below_stale(self) -> set[str]:
         """Names of stages that are not stale but may become so when those above them have run."""
@@ -108,17 +116,11 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
             # not by the names of all stages: DVC would read dvc.yaml and dvc.lock again for each
             status = repo.status(targets=list(targets) or None, with_deps=True) if stages else {}
             changes = {
-                name: list(_changes(own, status.get(name, []))) for name, own in stages.items()
+                name: list(_changes(stage, status.get(name, []))) for name, stage in stages.items()
             }
-            lost: frozenset[str] = frozenset()
             if missing_is_fine:
-                changes = {
-                    name: list(_without_missing(repo, stages[name], own))
-                    for name, own in changes.items()
-                }
-                lost = frozenset(
-                    n for n, own in changes.items() if any(c.how == _LOST for c in own)
-                )
+                for name, own in changes.items():
+                    changes[name] = list(_without_missing(repo, stages[name], own))
             planned = tuple(
                 PlannedStage(
                     name,
@@ -129,7 +131,7 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
                 )
                 for name, stage in stages.items()
             )
-            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"], lost)
+            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
     except LockError as error:
         explained = explain(Path(Repo.find_root()))
         raise UserError("\n".join(filter(None, [message(error), explained]))) from None

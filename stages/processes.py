@@ -89,7 +89,6 @@ def _start(stage: str, settings: runtime.Runtime) -> None:
         LAUNCHER: str(os.getpid()),
     }
     children: list[subprocess.Popen[bytes]] = []
-
     told: list[int] = []
 
     def forward(number: int, _: object) -> None:
