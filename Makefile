@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(or $(PYTHON),3.11) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m stages.plots_page
+	$(BIN)/python -m stages.project.plots_page
 	@touch $@
 
 bench-setup: .venv/bench ## add what the benchmarks compare with
@@ -45,11 +45,11 @@ build/uv/bin/uv:
 
 repro: $(READY) ## run the pipeline; only what is stale runs
 	$(BIN)/dvc repro
-	@$(BIN)/python -m stages.summary
+	@$(BIN)/python -m stages.project.summary
 
 flow: $(READY) ## run the pipeline as a Prefect flow
 	$(BIN)/python -m stages.flow
-	@$(BIN)/python -m stages.summary
+	@$(BIN)/python -m stages.project.summary
 
 # nothing is sent to Prefect's maker
 export DO_NOT_TRACK := 1
@@ -62,10 +62,10 @@ POOL := $(BIN)/prefect work-pool
 
 server: $(READY) ## start a Prefect server on this machine, http://127.0.0.1:4200
 	$(BIN)/prefect server start --background
-	@$(BIN)/python -m stages.server
+	@$(BIN)/python -m stages.flow.server
 
 deploy: $(READY) ## create work pools and deployments on the Prefect server
-	@$(BIN)/python -m stages.server
+	@$(BIN)/python -m stages.flow.server
 	$(POOL) create yolo --type process --overwrite
 	$(POOL) set-concurrency-limit yolo 1
 	$(POOL) create gpu-kubernetes --type kubernetes --base-job-template cloud/kubernetes.json --overwrite
@@ -92,10 +92,10 @@ lint: $(READY) ## check style, types, and the code deps in dvc.yaml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m stages.deps --check
+	$(BIN)/python -m stages.project.deps --check
 
 deps: $(READY) ## rewrite the code deps in dvc.yaml from what the stages import
-	$(BIN)/python -m stages.deps
+	$(BIN)/python -m stages.project.deps
 
 audit: $(READY) ## look the lock up in the database of known vulnerabilities (needs the network)
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict \

@@ -35,12 +35,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolo import runtime
-from yolo.evaluation.predict import to_input
 from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
 from yolo.inference.export import export_onnx
 from yolo.inference.model import Model
-from yolo.model.detector import Detector, DetectorSpec, build_detector, save_detector
+from yolo.model.detector.detector import Detector, DetectorSpec, build_detector, save_detector
+from yolo.model.detector.predict import to_input
+from yolo.runtime import settings as runtime
 
 SIDE, GRID, BOXES = 448, 7, 2
 CLASSES = tuple(f"class {number}" for number in range(20))

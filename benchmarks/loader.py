@@ -17,7 +17,7 @@ All contenders run in this process and its workers, which may use `--cores` core
 core: no workers, else a worker per core), one after the other in every round; the table has the
 median of the rounds, and the least processor time of all processes per image, which other load on
 the machine changes less. `memory copy` of decoded pixels is the limit of any loader. The process
-keeps freed memory, for all contenders, as a training does (`yolo/training/memory.py`).
+keeps freed memory, for all contenders, as a training does (`yolo/runtime/malloc.py`).
 """
 
 import argparse
@@ -53,12 +53,15 @@ from torchvision.datasets import ImageFolder, VOCDetection
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from yolo.data import augment, classification, detection, images
-from yolo.data.loader import Place, load
-from yolo.data.store import CLASSIFICATION_SCHEMA, DETECTION_SCHEMA, Split, Writer
+from yolo.data.loading import augment
+from yolo.data.loading.loader import Place, load
+from yolo.data.store import images
+from yolo.data.store.clean_set import CLASSIFICATION_SCHEMA, DETECTION_SCHEMA, Split, Writer
 from yolo.params.detect_train import DetectorAugmentation
 from yolo.params.pretrain import ClassifierAugmentation
-from yolo.training.memory import keep_freed
+from yolo.runtime.malloc import keep_freed
+from yolo.training.detect_train import samples as detection
+from yolo.training.pretrain import samples as classification
 
 HUE, SATURATION, EXPOSURE = 0.1, 1.5, 1.5
 BATCH = 16

@@ -27,7 +27,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from yolo.evaluation.voc_ap import Detections, Truth
+from yolo.metrics.voc_ap import Detections, Truth
 
 BOXES = 98
 CLASSES = 20
@@ -82,7 +82,7 @@ def scene(images: int, *, all_scores: bool) -> tuple[Detections, Truth]:
 
 def ours(detections: Detections, truth: Truth, images: int) -> tuple[float, float, float]:
     """Seconds of counting, of all, and the mAP; so do the other contenders."""
-    from yolo.evaluation.voc_ap import score
+    from yolo.metrics.voc_ap import score
 
     start = time.perf_counter()
     result = score(detections, truth, CLASSES)

@@ -37,29 +37,29 @@ import torch
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-from stages.preset import compose
-from yolo import runtime
-from yolo.data import voc
-from yolo.data.archives import Archives
-from yolo.data.images import decode, encode_jpeg, shrink
-from yolo.data.loader import Shares
-from yolo.data.pack import write_tar
-from yolo.data.recipes import DetectionCounts, DetectionRecipe
-from yolo.data.store import DETECTION_SCHEMA, CleanSet, write_classes, write_split
-from yolo.data.synthetic import detection_members
+from stages.project.preset import compose
+from yolo.data.archives.reader import Archives
+from yolo.data.download.tar_writer import write_tar
+from yolo.data.loading.loader import Shares
+from yolo.data.store.clean_set import DETECTION_SCHEMA, CleanSet, write_classes, write_split
+from yolo.data.store.images import decode, encode_jpeg, shrink
+from yolo.data.synthetic.generate import detection_members
+from yolo.data.synthetic.recipes import DetectionCounts, DetectionRecipe
+from yolo.data.validate import voc
 from yolo.detection.boxes import iou
 from yolo.detection.layout import outputs, split
-from yolo.model.detector import Detector, DetectorSpec, build_detector
-from yolo.model.flops import layer_table
-from yolo.model.layers import set_batch_norm_images
+from yolo.inspection.layer_table import layer_table
+from yolo.model.detector.detector import Detector, DetectorSpec, build_detector
+from yolo.model.network.layers import set_batch_norm_images
+from yolo.params.base import parse
 from yolo.params.detect_train import Loss
-from yolo.params.document import parse
-from yolo.params.whole import Params
-from yolo.training.checkpoint import StateFolder
-from yolo.training.detection import Detection, loss_on
-from yolo.training.loop import Training
-from yolo.training.optimiser import set_rate, sgd
-from yolo.training.tracking import Tracker
+from yolo.params.root import Params
+from yolo.runtime import settings as runtime
+from yolo.training.detect_train.task import Detection, loss_on
+from yolo.training.monitoring.tracking import Tracker
+from yolo.training.trainer.checkpoint import StateFolder
+from yolo.training.trainer.optimiser import set_rate, sgd
+from yolo.training.trainer.trainer import Training
 
 ON_A_CPU = {"voc2012": {"width": 0.25, "batch": 16}}
 PICTURES = 64

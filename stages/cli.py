@@ -15,7 +15,7 @@ def preset(
     name: Annotated[str, typer.Argument(help="A file of presets/ without its ending.")],
 ) -> None:
     """Rewrite params.yaml from a preset; `git diff` shows what changed."""
-    from stages.preset import write
+    from stages.project.preset import write
 
     write(name)
     print(f"params.yaml is now that of preset {name}; `yolov1 why` shows what it makes stale")
@@ -28,7 +28,7 @@ def why(
     ] = None,
 ) -> None:
     """Show which stages are stale and what changed."""
-    from stages.plan import read_plan
+    from stages.repro.plan import read_plan
 
     print(read_plan(stages or ()).table())
 

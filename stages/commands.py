@@ -23,7 +23,7 @@ def remote(
 
     Settings go to .dvc/config, which Git keeps; passwords and key files to .dvc/config.local.
     """
-    from stages.remote import describe, set_up
+    from stages.registry.remote import describe, set_up
 
     described = describe(url, endpoint, key)
     set_up(described)
@@ -37,7 +37,7 @@ def pull(
     ] = None,
 ) -> None:
     """Fetch outs from the remote; the workspace changes only when all have arrived whole."""
-    from stages.pull import pull as pull_outs
+    from stages.registry.pull import pull as pull_outs
 
     changed = pull_outs(targets or ())
     print("\n".join(changed) if changed else "everything is there already")
@@ -49,7 +49,7 @@ def release(
     bump: Annotated[str, typer.Option(help="major, minor or patch: the number that rises.")],
 ) -> None:
     """Judge a model, push its bytes, write its card, tag the commit."""
-    from stages.release import release as release_model
+    from stages.registry.release import release as release_model
 
     done = release_model(model, bump)
     print(f"{done.tag}: {done.reason}")
@@ -59,7 +59,7 @@ def release(
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the released models with score, data and date."""
-    from stages.models import released, table
+    from stages.registry.versions import released, table
 
     found = released()
     if as_json:

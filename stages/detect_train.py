@@ -5,17 +5,17 @@ from pathlib import Path
 
 from pydantic import AliasPath, Field
 
-from stages.entry import read_inputs, run
-from stages.processes import spread
-from stages.training import train
-from yolo.data.store import CleanSet
-from yolo.model.backbone import load_backbone
-from yolo.model.detector import DetectorSpec, build_detector, save_detector
-from yolo.model.layers import set_batch_norm_images
+from stages.common.entry import read_inputs, run
+from stages.common.launch import spread
+from stages.training.session import train
+from yolo.data.store.clean_set import CleanSet
+from yolo.model.detector.backbone import load_backbone
+from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.network.layers import set_batch_norm_images
+from yolo.params.base import View
 from yolo.params.detect_train import DetectTrain
-from yolo.params.document import View
 from yolo.params.model import Boxes, Grid, InputSize, Network, Width
-from yolo.training.detection import Detection
+from yolo.training.detect_train.task import Detection
 
 CLEAN = Path("data/clean/detection")
 BACKBONE = Path("models/backbone.safetensors")

@@ -11,12 +11,9 @@ from pathlib import Path
 
 from pydantic import AliasPath, Field
 
-from stages.entry import read_inputs, run
-from yolo.data.archives import SUFFIXES, Archives, Limits, archives_in
-from yolo.data.fetch import fetch_all
-from yolo.data.huggingface import parquet_files
-from yolo.data.pack import write_tar
-from yolo.data.source import (
+from stages.common.entry import read_inputs, run
+from yolo.data.archives.reader import SUFFIXES, Archives, Limits, archives_in
+from yolo.data.download.descriptor import (
     Archive,
     HuggingFace,
     Published,
@@ -24,14 +21,17 @@ from yolo.data.source import (
     is_descriptor,
     read_descriptor,
 )
-from yolo.data.synthetic import classification_members, detection_members
+from yolo.data.download.fetch import fetch_all
+from yolo.data.download.huggingface import parquet_files
+from yolo.data.download.tar_writer import write_tar
+from yolo.data.synthetic.generate import classification_members, detection_members
 from yolo.errors import UserError
 from yolo.files import digest, replacing_folder, write_json
+from yolo.params.base import View
 from yolo.params.data import Source
-from yolo.params.document import View
 from yolo.params.limits import ArchiveLimits
-from yolo.progress import progress
-from yolo.runtime import usable_cores
+from yolo.runtime.progress import progress
+from yolo.runtime.settings import usable_cores
 
 # Partial files survive here: DVC removes outs before it runs a stage.
 DOWNLOADS = Path("runs") / "download"

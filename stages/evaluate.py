@@ -6,24 +6,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.entry import read_inputs, run
-from yolo import runtime
-from yolo.data import images
-from yolo.data.store import CleanSet
-from yolo.device import pick_device
+from stages.common.entry import read_inputs, run
+from yolo.data.store import images
+from yolo.data.store.clean_set import CleanSet
 from yolo.errors import UserError
-from yolo.evaluation import analysis, devkit, pictures, report
-from yolo.evaluation.clean_truth import read_truth
-from yolo.evaluation.columns import to_columns
-from yolo.evaluation.confusion import BACKGROUND
-from yolo.evaluation.predict import Picture, detect
-from yolo.evaluation.reading import read_ahead
+from yolo.evaluation.analysis import analysis, devkit
+from yolo.evaluation.analysis.confusion import BACKGROUND
+from yolo.evaluation.report import detector_report, examples
 from yolo.files import digest, replacing, replacing_folder, write_json
-from yolo.model import weights
-from yolo.model.detector import load_detector
-from yolo.params.document import View
+from yolo.metrics.clean_truth import read_truth
+from yolo.metrics.columns import to_columns
+from yolo.model.detector.detector import load_detector
+from yolo.model.detector.predict import Picture, detect
+from yolo.model.network import weights
+from yolo.params.base import View
 from yolo.params.evaluate import Evaluate
-from yolo.progress import progress
+from yolo.runtime import settings as runtime
+from yolo.runtime.device import pick_device
+from yolo.runtime.prefetch import read_ahead
+from yolo.runtime.progress import progress
 
 CLEAN = Path("data/clean/detection")
 DETECTOR = Path("models/detector.safetensors")
@@ -78,13 +79,13 @@ def main() -> None:
     def read_published(index: int) -> Picture:
         return images.resize(read(index), *split.size(index))
 
-    shown = pictures.show(results, detections, wanted.pictures, split.name, read_published)
-    origin = report.Origin(
+    shown = examples.show(results, detections, wanted.pictures, split.name, read_published)
+    origin = detector_report.Origin(
         card=weights.read_card(DETECTOR),
         parameters=wanted.model_dump(),
         hashes={str(path): digest(path) for path in (DETECTOR, split.path, CLEAN / "classes.json")},
     )
-    page = report.render(results, shown, origin)
+    page = detector_report.render(results, shown, origin)
 
     with replacing_folder(REPORTS / "pictures") as folder:
         for picture in shown:

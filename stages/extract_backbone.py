@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from stages.entry import run
+from stages.common.entry import run
 from yolo.files import write_json
-from yolo.model.backbone import extract
+from yolo.model.detector.backbone import extract
 
 CLASSIFIER = Path("models/classifier.safetensors")
 BACKBONE = Path("models/backbone.safetensors")

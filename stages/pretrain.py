@@ -10,23 +10,23 @@ from typing import Any
 import torch
 from pydantic import AliasPath, Field
 
-from stages.entry import read_inputs, run
-from stages.fingerprint import contents, within
-from stages.processes import spread
-from stages.training import train, write_reports
-from yolo.data.classification import ValidationSamples
-from yolo.data.store import CleanSet
+from stages.common.entry import read_inputs, run
+from stages.common.launch import spread
+from stages.training.fingerprint import contents, within
+from stages.training.session import train, write_reports
+from yolo.data.store.clean_set import CleanSet
 from yolo.errors import UserError
-from yolo.evaluation import classifier_report
+from yolo.evaluation.classifier import report
 from yolo.files import digest
-from yolo.model import weights
-from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
-from yolo.model.layers import set_batch_norm_images
-from yolo.model.pretrained import load_pretrained
-from yolo.params.document import View
+from yolo.model.classifier.classifier import ClassifierSpec, build_classifier, save_classifier
+from yolo.model.network import weights
+from yolo.model.network.layers import set_batch_norm_images
+from yolo.model.network.torchvision_models import load_pretrained
+from yolo.params.base import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain, PublishedWeights
-from yolo.training.classification import Classification, accuracy
+from yolo.training.pretrain.samples import ValidationSamples
+from yolo.training.pretrain.task import Classification, accuracy
 
 CLEAN = Path("data/clean/classification")
 CLASSIFIER = Path("models/classifier.safetensors")
@@ -59,7 +59,7 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
 
     def save(**origin: Any) -> None:
         save_classifier(CLASSIFIER, classifier, **origin)
-        classifier_report.write(PAGE, classifier, clean.split("val"), weights.read_card(CLASSIFIER))
+        report.write(PAGE, classifier, clean.split("val"), weights.read_card(CLASSIFIER))
 
     train(
         "pretrain",
@@ -99,10 +99,10 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
     )
     card = weights.read_card(CLASSIFIER)
     if unknown:
-        classifier_report.write_unmeasured(PAGE, card)
+        report.write_unmeasured(PAGE, card)
     else:
         numbers = [places[name] for name in names]
-        classifier_report.write(PAGE, classifier, clean.split("val"), card, numbers)
+        report.write(PAGE, classifier, clean.split("val"), card, numbers)
     write_reports(PAGE, [{"batch": 0, **found}], 0, "top1")
 
 

@@ -10,24 +10,25 @@ from threading import Thread
 
 from pydantic import AliasPath, Field
 
-from stages.entry import read_inputs, run
-from yolo.data import archives, expectations, survey
-from yolo.data.admission import write_rejected
-from yolo.data.archives import Archives
-from yolo.data.assessment import Assessment, Broken, Contract, assess
-from yolo.data.clean import counts, write_store
-from yolo.data.portrait import write_page
-from yolo.data.refusal import refusal, warnings
-from yolo.data.rules import Rule, Table
-from yolo.data.workers import Workers
+from stages.common.entry import read_inputs, run
+from yolo.data.archives import reader
+from yolo.data.archives.reader import Archives
+from yolo.data.validate import expectations, probe
+from yolo.data.validate.filtering import write_rejected
+from yolo.data.validate.messages import refusal, warnings
+from yolo.data.validate.overview_page import write_page
+from yolo.data.validate.rules import Rule, Table
+from yolo.data.validate.validation import Assessment, Broken, Contract, assess
+from yolo.data.validate.write_clean import counts, write_store
 from yolo.errors import UserError
 from yolo.files import replacing_folder, write_json
+from yolo.params.base import View
 from yolo.params.data import Classes, ClassificationSplits, DetectionSplits, Shares, Side
-from yolo.params.document import View
 from yolo.params.limits import Limits
 from yolo.params.model import Grid
 from yolo.params.validate import ClassificationRules, DetectionRules
-from yolo.runtime import from_environment
+from yolo.runtime.settings import from_environment
+from yolo.runtime.workers import Workers
 
 
 class Classification(View):
@@ -81,7 +82,7 @@ def main() -> None:
     splits = list(inputs.splits.model_dump())
     runtime = from_environment()
     workers = Workers(runtime.workers or runtime.threads, runtime.dask_scheduler)
-    limits = archives.Limits(**inputs.limits.archive.model_dump())
+    limits = reader.Limits(**inputs.limits.archive.model_dump())
     with Archives(raw, limits) as files:
         # Its import takes seconds, which pass while other processes decode the pictures; before,
         # it would only hold the index up.
@@ -114,7 +115,7 @@ def contract_of(key: str, inputs: Classification | Detection) -> Contract:
         max_rejected=inputs.contract.max_rejected,
         policies=inputs.contract.rules.model_dump(),
         near_duplicate_bits=inputs.contract.near_duplicate_bits,
-        limits=survey.Limits(inputs.limits.picture_pixels, inputs.limits.annotation_bytes),
+        limits=probe.Limits(inputs.limits.picture_pixels, inputs.limits.annotation_bytes),
         grid=inputs.grid if isinstance(inputs, Detection) else 1,
     )
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import AliasPath
 
-from yolo.params.document import View
+from yolo.params.base import View
 
-READ_BY_NO_STAGE = {"promotion": "decides about a result (stages/promotion.py), changes none"}
+READ_BY_NO_STAGE = {
+    "promotion": "decides about a result (stages/registry/promotion.py), changes none"
+}
 """Blocks that no stage reads, and why."""
 
 

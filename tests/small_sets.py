@@ -12,7 +12,7 @@ Box = tuple[object, object, object, object]
 
 
 class MemoryFiles:
-    """Files as `yolo.data.archives.Archives` has them, from a mapping."""
+    """Files as `yolo.data.archives.reader.Archives` has them, from a mapping."""
 
     path = Path("memory")
 

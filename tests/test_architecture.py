@@ -11,9 +11,9 @@ import pytest
 from declared_inputs import READ_BY_NO_STAGE, inputs_of, leaves
 from ruamel.yaml import YAML
 
-from stages import deps, preset
-from yolo.params.document import parse, read_document
-from yolo.params.whole import Params
+from stages.project import deps, preset
+from yolo.params.base import parse, read_document
+from yolo.params.root import Params
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = (
@@ -28,32 +28,31 @@ BLOCKS = (
 )
 # inside yolo: a package may import those of its own rank and lower ones
 RANKS = {
-    "errors": 0,
     "files": 0,
-    "progress": 0,
+    "errors": 0,
+    "class_names": 0,
     "runtime": 0,
-    "device": 1,
-    "threads": 0,
-    "versions": 1,
     "params": 1,
     "detection": 1,
-    "model": 1,
+    "versions": 1,
     "data": 2,
-    "training": 2,
-    "evaluation": 2,
-    "inspection": 3,
-    "inference": 3,
-    "hub": 4,
-    "commands": 5,
-    "cli": 6,
+    "model": 3,
+    "metrics": 4,
+    "training": 5,
+    "evaluation": 6,
+    "inference": 7,
+    "inspection": 7,
+    "hub": 8,
+    "commands": 9,
+    "cli": 10,
 }
 ORCHESTRATION = ("dvc", "prefect", "great_expectations", "wandb")
 # the one file that may import it, inside a function
 OPTIONAL = {
     "dvc": "yolo.versions",
-    "great_expectations": "yolo.data.expectations",
-    "wandb": "yolo.training.tracking",
-    "distributed": "yolo.data.workers",
+    "great_expectations": "yolo.data.validate.expectations",
+    "wandb": "yolo.training.monitoring.tracking",
+    "distributed": "yolo.runtime.workers",
     "starlette": "yolo.inference.demo",
     "uvicorn": "yolo.inference.demo",
 }

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from yolo.cli import app
 from yolo.errors import UserError
-from yolo.model.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
 
 CLASSES = ("disc", "square")
 

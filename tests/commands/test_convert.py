@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from yolo.cli import app
 from yolo.errors import UserError
-from yolo.model.darknet import load_network
-from yolo.model.detector import DetectorSpec, build_detector, load_detector, save_detector
+from yolo.model.darknet.convert import load_network
+from yolo.model.detector.detector import DetectorSpec, build_detector, load_detector, save_detector
 
 
 def call(*arguments: str) -> Result:

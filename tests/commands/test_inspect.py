@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from yolo.cli import app
-from yolo.data.store import DETECTION_SCHEMA, Writer, split_path, write_classes
+from yolo.data.store.clean_set import DETECTION_SCHEMA, Writer, split_path, write_classes
 from yolo.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

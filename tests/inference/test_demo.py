@@ -24,7 +24,7 @@ from playwright.sync_api import expect, sync_playwright
 from yolo.errors import UserError
 from yolo.inference.demo import LEAST_SCORE, Limits, application, serve
 from yolo.inference.model import Model, load_model
-from yolo.model.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
 
 CLASSES = ("disc", "<b>square")
 LIMITS = Limits(bytes=1 << 20, pixels=500_000)

@@ -20,7 +20,7 @@ from yolo.cli import app
 from yolo.detection.decode import detections
 from yolo.errors import UserError
 from yolo.inference.export import export_onnx, export_torchscript
-from yolo.model.detector import DetectorSpec, build_detector, load_detector, save_detector
+from yolo.model.detector.detector import DetectorSpec, build_detector, load_detector, save_detector
 
 CLASSES = ("disc", "square", "star")
 # a grid of its own with a connected output, a fixed one with a convolutional output

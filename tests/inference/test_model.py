@@ -11,9 +11,9 @@ from PIL import Image
 
 import yolo
 from yolo.errors import UserError
-from yolo.evaluation.predict import detect
 from yolo.inference.model import Model
-from yolo.model.detector import DetectorSpec, build_detector, load_detector, save_detector
+from yolo.model.detector.detector import DetectorSpec, build_detector, load_detector, save_detector
+from yolo.model.detector.predict import detect
 
 SPEC = DetectorSpec("nano", 0.25, 64, 4, 2, ("a", "b", "c"))
 

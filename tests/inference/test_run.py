@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from yolo.cli import app
 from yolo.inference.sources import VideoWriter
-from yolo.model.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
 
 CLASSES = ("disc", "square")
 
@@ -138,7 +138,7 @@ def test_a_camera_is_watched_for_the_frames_asked_for(folder: Path) -> None:
 
 
 def test_voc_files_are_those_that_score_reads(folder: Path) -> None:
-    from yolo.evaluation import devkit
+    from yolo.evaluation.analysis import devkit
 
     result = call("album", "--format", "voc", "--out", "found")
     assert result.exit_code == 0, result.stderr

@@ -8,14 +8,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from yolo.cli import app
-from yolo.data.detection import Batch
 from yolo.errors import UserError
-from yolo.training import replay
+from yolo.training.detect_train.samples import Batch
+from yolo.training.monitoring import failed_batch
 
 
 @pytest.fixture
 def saved(tmp_path):
-    path = tmp_path / replay.FILE
+    path = tmp_path / failed_batch.FILE
     batch = Batch(
         names=["a.jpg", "b.jpg"],
         images=torch.full((2, 32, 32, 3), 7, dtype=torch.uint8),
@@ -24,7 +24,7 @@ def saved(tmp_path):
     )
     weights = {"good": torch.tensor([-3.0, 1.0]), "bad": torch.tensor([float("inf")])}
     terms = {"loss": float("nan"), "coord": 2.0}
-    replay.save(path, update=12, terms=terms, batches=[batch], model=weights)
+    failed_batch.save(path, update=12, terms=terms, batches=[batch], model=weights)
     return path
 
 
@@ -54,4 +54,4 @@ def test_another_file_is_refused(tmp_path):
     path = tmp_path / "other.pt"
     path.write_bytes(b"rubbish")
     with pytest.raises(UserError, match=r"other\.pt cannot be read as a batch"):
-        replay.load(path)
+        failed_batch.load(path)

@@ -20,7 +20,7 @@ import requests
 from moto.server import ThreadedMotoServer
 from project_copy import Project
 
-from stages.remote import describe, set_up
+from stages.registry.remote import describe, set_up
 from yolo.files import digest
 
 SSHD = Path("/usr/sbin/sshd")
@@ -56,7 +56,7 @@ class Storage:
     write: Callable[[str, bytes | None], None]
     """Put other content there, or nothing."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Of `stages.remote.describe`."""
+    """Of `stages.registry.remote.describe`."""
     environment: dict[str, str] = field(default_factory=dict)
     push_url: str | None = None
     """Where to push when `url` can only be read."""
@@ -230,8 +230,8 @@ class Relay:
 _BEGIN = """
 from pathlib import PosixPath
 from dvc.repo import Repo
-from stages.pull import pull
-from stages.remote import describe, set_up
+from stages.registry.pull import pull
+from stages.registry.remote import describe, set_up
 from subprocess import check_call
 
 def git(*arguments):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from project_copy import Project
 
-from stages import preset
-from yolo.data import images
-from yolo.data.store import CleanSet
-from yolo.evaluation.clean_truth import read_truth
-from yolo.evaluation.columns import to_columns
-from yolo.evaluation.predict import detect
-from yolo.evaluation.voc_ap import Truth, score
-from yolo.model.detector import load_detector
+from stages.project import preset
+from yolo.data.store import images
+from yolo.data.store.clean_set import CleanSet
+from yolo.metrics.clean_truth import read_truth
+from yolo.metrics.columns import to_columns
+from yolo.metrics.voc_ap import Truth, score
+from yolo.model.detector.detector import load_detector
+from yolo.model.detector.predict import detect
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from project_copy import Project
 from ruamel.yaml import YAML
 
-from stages import preset
+from stages.project import preset
 
 # the ramps of yolo.cfg of November 2015 and of yolov1-tiny.cfg, a tenth as long, and 50 batches at
 # 1e-2. That of yolo-tiny.cfg of 2015 would be 8 batches long; from a backbone that has seen only

@@ -8,7 +8,7 @@ import pytest
 import torch
 from project_copy import Project
 
-from yolo.model.detector import load_detector
+from yolo.model.detector.detector import load_detector
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from declared_inputs import READ_BY_NO_STAGE, inputs_of, leaves
 from project_copy import Project
 
-from yolo.params.document import read_document
+from yolo.params.base import read_document
 
 STAGES = [
     "download@classification",

@@ -8,7 +8,7 @@ import pytest
 from project_copy import Project
 
 import yolo
-from stages.models import table
+from stages.registry.versions import table
 from yolo.files import digest
 
 WEIGHTS = "models/detector.safetensors"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from project_copy import Project
 
-from yolo.params.document import read_document
+from yolo.params.base import read_document
 
 FLOW = (sys.executable, "-m", "stages.flow")
 

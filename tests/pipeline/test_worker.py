@@ -16,7 +16,7 @@ import pytest
 import requests
 from project_copy import ROOT, SETTINGS, Project, copy_of_project
 
-from stages.process import Process
+from stages.repro.command import Process
 
 BIN = Path(sys.executable).parent
 START, RUN = 180.0, 560.0

@@ -9,7 +9,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from receiver import Receiver
 
-from stages.server import TemporaryServer
+from stages.flow.server import TemporaryServer
 
 PIPELINE = """\
 stages:

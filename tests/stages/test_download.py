@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import download
-from yolo.data.archives import Archives
+from yolo.data.archives.reader import Archives
 from yolo.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

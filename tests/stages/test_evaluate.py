@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from stages import evaluate
-from yolo.data.images import encode_jpeg
-from yolo.data.store import DETECTION_SCHEMA, Writer, split_path, write_classes
+from yolo.data.store.clean_set import DETECTION_SCHEMA, Writer, split_path, write_classes
+from yolo.data.store.images import encode_jpeg
 from yolo.errors import UserError
-from yolo.evaluation import devkit
-from yolo.evaluation.clean_truth import read_truth
-from yolo.evaluation.predict import Detected
-from yolo.evaluation.voc_ap import score
-from yolo.model.darknet import import_darknet
-from yolo.model.detector import DetectorSpec, build_detector, save_detector
+from yolo.evaluation.analysis import devkit
+from yolo.metrics.clean_truth import read_truth
+from yolo.metrics.voc_ap import score
+from yolo.model.darknet.convert import import_darknet
+from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
+from yolo.model.detector.predict import Detected
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("disc", "square", "star")

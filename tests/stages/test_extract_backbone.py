@@ -5,8 +5,8 @@ import pytest
 
 from stages import extract_backbone
 from yolo.errors import UserError
-from yolo.model import weights
-from yolo.model.classifier import ClassifierSpec, build_classifier, save_classifier
+from yolo.model.classifier.classifier import ClassifierSpec, build_classifier, save_classifier
+from yolo.model.network import weights
 
 
 def test_the_stage_writes_the_backbone_and_its_counts(

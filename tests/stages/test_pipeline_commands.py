@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages import summary
+from stages.project import summary
 from yolo.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

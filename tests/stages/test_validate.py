@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from small_sets import annotation, picture, voc_set, write_tar
 
 from stages.validate import main
-from yolo.data.images import decode
-from yolo.data.store import CleanSet
+from yolo.data.store.clean_set import CleanSet
+from yolo.data.store.images import decode
 from yolo.errors import UserError
 
 PRESET = Path(__file__).resolve().parents[2] / "presets" / "base.yaml"

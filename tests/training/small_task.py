@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from yolo.data.loader import load
+from yolo.data.loading.loader import load
 from yolo.params.optimisation import Optimisation
-from yolo.runtime import Runtime
-from yolo.training.checkpoint import StateFolder
-from yolo.training.loop import Training
-from yolo.training.tracking import Tracker
+from yolo.runtime.settings import Runtime
+from yolo.training.monitoring.tracking import Tracker
+from yolo.training.trainer.checkpoint import StateFolder
+from yolo.training.trainer.trainer import Training
 
 OPTIMISATION = Optimisation.model_validate(
     {

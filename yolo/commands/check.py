@@ -28,7 +28,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check data sets by the rules of the stage `validate`, outside the pipeline."""
-    from yolo.data.check import check as check_sets
+    from yolo.inspection.dataset import check as check_sets
 
     report = check_sets(paths, names(classes), names(splits), strict=strict)
     if as_json:

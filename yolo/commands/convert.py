@@ -25,7 +25,7 @@ def import_darknet(
 
     `predict` and the rest take it like one that was trained here.
     """
-    from yolo.model.darknet import import_darknet as make
+    from yolo.model.darknet.convert import import_darknet as make
 
     listed = names(classes)
     spec = make(cfg, weights, out, None if listed is None else tuple(listed))
@@ -60,7 +60,7 @@ def export(
     if nms and to != "onnx":
         raise UserError(f"--nms goes with --format onnx, not {to}")
     if to == "darknet":
-        from yolo.model.darknet import export_darknet
+        from yolo.model.darknet.convert import export_darknet
 
         export_darknet(weights, out.with_suffix(".cfg"), out)
         print(out.with_suffix(".cfg"))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from yolo.commands.chosen import Released, Repo, Weights, chosen_weights
+from yolo.commands.weights_option import Released, Repo, Weights, chosen_weights
 
 app = typer.Typer()
 

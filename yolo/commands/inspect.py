@@ -10,7 +10,7 @@ from yolo.commands.console import Json, print_json
 from yolo.errors import UserError
 
 if TYPE_CHECKING:
-    from yolo.params.whole import Params
+    from yolo.params.root import Params
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at targets, augmentation, rates, layers; memorise pictures."
@@ -45,8 +45,8 @@ def targets(
 
     Grey boxes are no targets: another object's centre took their cell, or they are too small.
     """
-    from yolo.data.store import CleanSet
-    from yolo.inspection.pictures import sheet, target_pictures
+    from yolo.data.store.clean_set import CleanSet
+    from yolo.inspection.target_images import sheet, target_pictures
 
     params = _params()
     clean = CleanSet(data)
@@ -75,8 +75,8 @@ def augment(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/augment.png"),
 ) -> None:
     """Draw pictures as training sees them, a row per picture, a column per epoch."""
-    from yolo.data.store import CleanSet
-    from yolo.inspection.pictures import augmented_pictures, sheet
+    from yolo.data.store.clean_set import CleanSet
+    from yolo.inspection.target_images import augmented_pictures, sheet
 
     params = _params()
     clean = CleanSet(data)
@@ -102,7 +102,7 @@ def schedule(
     as_json: Json = False,
 ) -> None:
     """Show the learning rate of both trainings: where it changes, and as a curve."""
-    from yolo.inspection.rates import draw_rates, landmarks, peak
+    from yolo.inspection.learning_rate import draw_rates, landmarks, peak
 
     params = _params()
     trainings = {
@@ -145,10 +145,10 @@ def model(
     """List the layers of a network with output shapes, parameters and operations (FLOPs)."""
     import torch
 
-    from yolo.model.classifier import ClassifierSpec, build_classifier
-    from yolo.model.detector import build_detector
-    from yolo.model.flops import layer_table
-    from yolo.model.networks import TORCHVISION
+    from yolo.inspection.layer_table import layer_table
+    from yolo.model.classifier.classifier import ClassifierSpec, build_classifier
+    from yolo.model.detector.detector import build_detector
+    from yolo.model.network.networks import TORCHVISION
 
     names = tuple(f"class {number}" for number in range(classes))
     chosen = _spec(_optional_params(), network, width, size, grid, boxes, names)
@@ -199,11 +199,11 @@ def overfit(
     """
     import torch
 
-    from yolo.data.store import CleanSet
-    from yolo.device import pick_device
+    from yolo.data.store.clean_set import CleanSet
     from yolo.inspection import overfit as memorise
-    from yolo.model.detector import build_detector
-    from yolo.runtime import from_environment
+    from yolo.model.detector.detector import build_detector
+    from yolo.runtime.device import pick_device
+    from yolo.runtime.settings import from_environment
 
     params = _params()
     clean = CleanSet(data)
@@ -245,7 +245,7 @@ def batch(
     the largest.
     """
     from yolo.inspection.failed_batch import picture_sheet, summary
-    from yolo.training.replay import load
+    from yolo.training.monitoring.failed_batch import load
 
     replay = load(file)
     found = summary(replay)
@@ -266,14 +266,14 @@ def batch(
 
 
 def _params() -> "Params":
-    from yolo.params.document import parse, read_document
-    from yolo.params.whole import Params
+    from yolo.params.base import parse, read_document
+    from yolo.params.root import Params
 
     return parse(Params, read_document())
 
 
 def _optional_params() -> "Params | None":
-    from yolo.params.document import PARAMS_FILE
+    from yolo.params.base import PARAMS_FILE
 
     return _params() if PARAMS_FILE.exists() else None
 
@@ -288,7 +288,7 @@ def _spec(
     classes: tuple[str, ...],
 ) -> Any:
     """The detector that the options name; what they leave out stands in params.yaml."""
-    from yolo.model.detector import DetectorSpec
+    from yolo.model.detector.detector import DetectorSpec
 
     if params is None and network is None:
         raise UserError("there is no params.yaml here: name the network with --network")

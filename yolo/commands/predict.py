@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from yolo.commands.chosen import Released, Repo, Weights, chosen_weights
 from yolo.commands.console import Json, print_json
+from yolo.commands.weights_option import Released, Repo, Weights, chosen_weights
 
 app = typer.Typer()
 

@@ -8,7 +8,7 @@ import typer
 from yolo.commands.console import Json, percent, print_json
 
 if TYPE_CHECKING:
-    from yolo.params.whole import Params
+    from yolo.params.root import Params
 
 app = typer.Typer()
 
@@ -25,10 +25,10 @@ def profile(
 
     Trains for some steps with params.yaml, the clean data and the YOLO_* settings; keeps nothing.
     """
-    from yolo import runtime
-    from yolo.params.document import parse
-    from yolo.params.whole import Params, check
-    from yolo.training import profile as profiling
+    from yolo.inspection import profile as profiling
+    from yolo.params.base import parse
+    from yolo.params.root import Params, check
+    from yolo.runtime import settings as runtime
 
     settings = runtime.from_environment()
     params = parse(Params, check())
@@ -75,11 +75,11 @@ def profile(
 
 
 def _detector(params: "Params") -> tuple[Any, Any, Any, Any]:
-    from yolo.data.detection import TrainingSamples
-    from yolo.data.store import CleanSet
-    from yolo.model.detector import DetectorSpec, build_detector
-    from yolo.model.layers import set_batch_norm_images
-    from yolo.training.detection import Detection
+    from yolo.data.store.clean_set import CleanSet
+    from yolo.model.detector.detector import DetectorSpec, build_detector
+    from yolo.model.network.layers import set_batch_norm_images
+    from yolo.training.detect_train.samples import TrainingSamples
+    from yolo.training.detect_train.task import Detection
 
     block, model = params.detect_train, params.model
     clean = CleanSet(Path("data/clean/detection"))
@@ -95,11 +95,11 @@ def _detector(params: "Params") -> tuple[Any, Any, Any, Any]:
 
 
 def _classifier(params: "Params") -> tuple[Any, Any, Any, Any]:
-    from yolo.data.classification import TrainingSamples
-    from yolo.data.store import CleanSet
-    from yolo.model.classifier import ClassifierSpec, build_classifier
-    from yolo.model.layers import set_batch_norm_images
-    from yolo.training.classification import Classification
+    from yolo.data.store.clean_set import CleanSet
+    from yolo.model.classifier.classifier import ClassifierSpec, build_classifier
+    from yolo.model.network.layers import set_batch_norm_images
+    from yolo.training.pretrain.samples import TrainingSamples
+    from yolo.training.pretrain.task import Classification
 
     block, model = params.pretrain, params.model
     clean = CleanSet(Path("data/clean/classification"))

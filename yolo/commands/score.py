@@ -10,9 +10,9 @@ from yolo.commands.console import Json, defined, percent, print_json
 from yolo.errors import UserError
 
 if TYPE_CHECKING:
-    from yolo.evaluation.comparison import Comparison, Difference
-    from yolo.evaluation.devkit import Annotations
-    from yolo.evaluation.voc_ap import Detections
+    from yolo.evaluation.analysis.comparison import Comparison, Difference
+    from yolo.evaluation.analysis.devkit import Annotations
+    from yolo.metrics.voc_ap import Detections
 
 Devkit = Annotated[
     Path, typer.Option(help="A year's folder of a VOCdevkit: Annotations, ImageSets/Main.")
@@ -30,7 +30,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score detection files by the VOC rules."""
-    from yolo.evaluation import voc_ap
+    from yolo.metrics import voc_ap
 
     known, (found,) = _read_devkit(annotations, split, [detections])
     scores = voc_ap.score(found, known.truth, len(known.classes))
@@ -77,7 +77,7 @@ def compare(
 
     Shows B - A with its 95 % interval over resampled images.
     """
-    from yolo.evaluation.comparison import compare as compare_detections
+    from yolo.evaluation.analysis.comparison import compare as compare_detections
 
     if annotations is None:
         known, (of_a, of_b) = _read_clean(Path("data/clean/detection"), split, [a, b])
@@ -103,7 +103,7 @@ def compare(
 def _read_devkit(
     folder: Path, split: str, detections: list[Path]
 ) -> "tuple[Annotations, list[Detections]]":
-    from yolo.evaluation import devkit
+    from yolo.evaluation.analysis import devkit
 
     known = devkit.read_annotations(folder, split)
     files = [devkit.detection_files(path, split) for path in detections]
@@ -117,9 +117,9 @@ def _read_devkit(
 def _read_clean(
     folder: Path, split: str, detections: list[Path]
 ) -> "tuple[Annotations, list[Detections]]":
-    from yolo.data.store import CleanSet
-    from yolo.evaluation import devkit
-    from yolo.evaluation.clean_truth import read_truth
+    from yolo.data.store.clean_set import CleanSet
+    from yolo.evaluation.analysis import devkit
+    from yolo.metrics.clean_truth import read_truth
 
     clean = CleanSet(folder)
     records = clean.split(split)

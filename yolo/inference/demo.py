@@ -20,10 +20,10 @@ from PIL import Image
 
 from yolo.detection.decode import decode, nms
 from yolo.errors import UserError
-from yolo.evaluation.draw import class_colour
-from yolo.evaluation.predict import Picture, resize, to_pixels
+from yolo.evaluation.report.draw import class_colour
+from yolo.inference.image_input import decode_upright
 from yolo.inference.model import NMS_IOU, SCORE_THRESHOLD, Model
-from yolo.inference.pictures import decode_upright
+from yolo.model.detector.predict import Picture, resize, to_pixels
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

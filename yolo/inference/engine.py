@@ -12,9 +12,9 @@ from torch import Tensor
 
 from yolo.detection.layout import outputs
 from yolo.errors import UserError
-from yolo.evaluation.predict import to_input
-from yolo.model.detector import Detector, spec_of
-from yolo.model.weights import KEY, reading_card
+from yolo.model.detector.detector import Detector, spec_of
+from yolo.model.detector.predict import to_input
+from yolo.model.network.weights import KEY, reading_card
 
 
 class Engine(Protocol):

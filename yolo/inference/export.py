@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from yolo.detection.decode import decode
 from yolo.files import replacing
-from yolo.model.detector import Detector, load_detector
-from yolo.model.weights import KEY
+from yolo.model.detector.detector import Detector, load_detector
+from yolo.model.network.weights import KEY
 
 PREPROCESSING = (
     "RGB / 255; the whole picture resized to the input's square without keeping its shape, "

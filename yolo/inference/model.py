@@ -10,14 +10,14 @@ from typing import Literal, cast, get_args, overload
 import numpy as np
 import torch
 
-from yolo import runtime
-from yolo.device import pick_device
 from yolo.errors import UserError
-from yolo.evaluation.predict import Detected, locate, resize
 from yolo.files import digest
 from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
-from yolo.inference.pictures import AnyPicture, is_one, to_picture
-from yolo.model.detector import DetectorSpec, load_detector
+from yolo.inference.image_input import AnyPicture, is_one, to_picture
+from yolo.model.detector.detector import DetectorSpec, load_detector
+from yolo.model.detector.predict import Detected, locate, resize
+from yolo.runtime import settings as runtime
+from yolo.runtime.device import pick_device
 
 Backend = Literal["torch", "onnx"]
 

@@ -9,10 +9,10 @@ from xml.etree import ElementTree as xml
 import numpy as np
 
 from yolo.errors import UserError
-from yolo.evaluation import devkit
-from yolo.evaluation.columns import to_columns
-from yolo.evaluation.predict import Detected
+from yolo.evaluation.analysis import devkit
 from yolo.files import replacing, write_json
+from yolo.metrics.columns import to_columns
+from yolo.model.detector.predict import Detected
 
 
 def record(

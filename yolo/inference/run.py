@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from yolo.errors import UserError
-from yolo.evaluation.draw import draw
-from yolo.evaluation.predict import Detected
+from yolo.evaluation.report.draw import draw
 from yolo.files import replacing
 from yolo.inference.model import AT_ONCE, Model
 from yolo.inference.results import record
@@ -23,7 +22,8 @@ from yolo.inference.sources import (
     list_files,
     read_pictures,
 )
-from yolo.progress import progress
+from yolo.model.detector.predict import Detected
+from yolo.runtime.progress import progress
 
 _JPEG_QUALITY = 92
 Found = Iterator[tuple[Frame, Detected]]

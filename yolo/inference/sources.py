@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import UserError
-from yolo.evaluation.predict import Picture
-from yolo.inference.pictures import read_picture
+from yolo.inference.image_input import read_picture
+from yolo.model.detector.predict import Picture
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 """Of the files that are taken from a folder; a file named by itself may have any."""

@@ -6,8 +6,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from yolo.inspection.pictures import sheet
-from yolo.training.replay import Replay
+from yolo.inspection.target_images import sheet
+from yolo.training.monitoring.failed_batch import Replay
 
 _COLUMNS = 8
 _LARGEST = 5

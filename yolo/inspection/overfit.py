@@ -7,20 +7,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from yolo.data import images
-from yolo.data.store import Split
+from yolo.data.store import images
+from yolo.data.store.clean_set import Split
 from yolo.detection.targets import MINIMUM_SIZE
 from yolo.errors import UserError
-from yolo.evaluation.clean_truth import read_truth
-from yolo.evaluation.columns import to_columns
-from yolo.evaluation.predict import detect, resize
-from yolo.evaluation.voc_ap import Truth, score
-from yolo.inspection.pictures import labelled_boxes
-from yolo.model.detector import Detector
-from yolo.model.layers import DropoutLayer
+from yolo.inspection.target_images import labelled_boxes
+from yolo.metrics.clean_truth import read_truth
+from yolo.metrics.columns import to_columns
+from yolo.metrics.voc_ap import Truth, score
+from yolo.model.detector.detector import Detector
+from yolo.model.detector.predict import detect, resize
+from yolo.model.network.layers import DropoutLayer
 from yolo.params.detect_train import Loss
-from yolo.training.detection import loss_on
-from yolo.training.optimiser import set_rate, sgd
+from yolo.training.detect_train.task import loss_on
+from yolo.training.trainer.optimiser import set_rate, sgd
 
 MOMENTUM = 0.9
 CLIP_NORM = 10.0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from yolo.params.document import Block
+from yolo.params.base import Block
 from yolo.params.optimisation import Optimisation
 from yolo.params.values import Count, Positive, Scale, Seed, Threshold
 

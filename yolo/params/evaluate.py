@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from yolo.params.document import Block
+from yolo.params.base import Block
 from yolo.params.values import Threshold
 
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from yolo.params.document import Block
+from yolo.params.base import Block
 
 Network = Annotated[str, Field(min_length=1)]
-"""A name that `yolo.model.networks` knows."""
+"""A name that `yolo.model.network.networks` knows."""
 Width = Annotated[float, Field(gt=0, le=2)]
 """Factor on the number of channels of each hidden layer; 1 is the network as published."""
 InputSize = Annotated[int, Field(ge=32)]

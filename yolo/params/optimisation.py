@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from yolo.params.document import Block
+from yolo.params.base import Block
 from yolo.params.values import Count, Positive, Scale
 
 

@@ -1,13 +1,13 @@
 """Block `validate`: what the clean data must fulfil, and what happens to what does not.
 
-The rules are described in `yolo/data/rules.py`.
+The rules are described in `yolo/data/validate/rules.py`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from yolo.params.document import Block
+from yolo.params.base import Block
 from yolo.params.values import Count
 
 Rejected = Annotated[float, Field(ge=0, le=1)]

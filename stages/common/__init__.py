@@ -1,0 +1,1 @@
+"""How a stage script starts, spreads over processes and exits."""

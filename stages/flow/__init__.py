@@ -1,0 +1,1 @@
+"""The Prefect flow and what follows it: publish, artifacts, notify."""

@@ -1,0 +1,256 @@
+"""The Prefect flow: its tasks are the stages that `dvc.yaml` declares, never a second list of them.
+
+    python -m stages.flow [STAGE...] [-S KEY=VALUE] [--pull] [--push] [--record branch] [--dry] ...
+
+DVC alone judges what is stale; Prefect runs, watches and tells. Status is asked once, before
+anything runs, because DVC refuses to answer while a stage writes. A stage that was up to date then,
+and above which nothing ran since, finishes without a process.
+"""
+
+import argparse
+import atexit
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+# Prefect reads its settings when it is imported. Nothing is sent to anyone.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from prefect import Task, allow_failure, flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.states import Cancelled, Completed, Failed
+
+from stages.flow import metrics
+from stages.flow import record as experiment
+from stages.flow.cancellation import Watch
+from stages.flow.finalize import close
+from stages.flow.news import News
+from stages.flow.notify import Webhook, webhook_address
+from stages.flow.publish import (
+    OUTPUT,
+    Destination,
+    Record,
+    Release,
+    check_destination,
+    output_logger,
+)
+from stages.flow.server import TemporaryServer
+from stages.repro.dvc_locks import release_stale
+from stages.repro.plan import PlannedStage, read_plan
+from stages.repro.redact import Mask
+from stages.repro.retry_policy import BUDGET_SPENT, PREEMPTIONS, policy_of
+from stages.repro.run import BudgetSpent, Run, StageFailed
+from yolo.errors import UserError
+from yolo.runtime import settings as runtime
+
+
+@flow(name="reproduce", flow_run_name="reproduce", persist_result=False)
+def reproduce(
+    targets: list[str] | None = None,
+    set: list[str] | None = None,
+    force: bool = False,
+    pull: bool = False,
+    push: bool = False,
+    record: Record = "none",
+    release: Release = "none",
+    notify: bool = False,
+    dry: bool = False,
+) -> State:
+    """Bring `targets` (default: all stages) and everything above them up to date.
+
+    Completed when every stage has its result; failed, naming the stages, when one has none.
+
+    Args:
+        targets: Names of stages or groups of `dvc.yaml`.
+        set: Parameters for this run, `KEY=VALUE` as `dvc exp run -S` takes them; the run is
+            recorded as a DVC experiment.
+        force: Run every one of the stages, stale or not.
+        pull: Fetch what a stale stage reads, and nothing else, from the DVC remote.
+        push: Send new results to the DVC remote, and the record to the Git remote.
+        record: Keep the run in Git: as a DVC `experiment`, or as a `branch` named `runs/<date>`.
+        release: Release a new detector as the next `patch`, `minor` or `major` version, if it is
+            not worse than the newest one (`promotion` in `params.yaml`).
+        notify: Tell the webhook (`YOLO_WEBHOOK_URL` or the Prefect block `yolo-webhook`).
+        dry: Only show what is stale and why.
+    """
+    logger, mask = output_logger(), Mask()
+    webhook = Webhook(webhook_address() if notify and not dry else None, logger)
+    try:
+        settings = runtime.from_environment()
+        root = _project_root()
+        for line in release_stale(root):
+            logger.info(line)
+        if dry:
+            with experiment.with_overrides(root, set or ()):
+                logger.info(read_plan(targets or (), missing_is_fine=pull).table())
+            return Completed(message="dry: nothing was run")
+        record = "experiment" if set and record == "none" else record
+        destination = Destination(push, record, release)
+        with experiment.with_overrides(root, set or (), keep=True):
+            plan = read_plan(targets or (), missing_is_fine=pull)
+            check_destination(plan, destination)
+    except UserError as error:
+        message = mask(str(error))
+        webhook.send("failed", f"the run could not start: {message}", {})
+        return Failed(message=message)
+    if any(stage.stale for stage in plan.stages):
+        logger.info(mask(plan.table()))
+    run, watch = Run(plan, force, pull, mask=mask), Watch()
+    before = metrics.read_metrics(plan)
+    news = News(webhook, run, settings.price_per_hour)
+    news.tell("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
+    try:
+        with watch.over(run.running):
+            _run_stages(run, news)
+            logger.info(run.summary())
+            return close(run, before, settings, news, destination, lambda: watch.cancelled)
+    except BaseException:
+        # an interrupted flow must leave no trainer behind
+        run.running.end_all()
+        logger.info(run.summary())
+        news.tell("interrupted", "the run was ended from outside")
+        raise
+
+
+def _run_stages(run: Run, news: News) -> None:
+    """Run the plan's stages, independent branches side by side, and wait for the last."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for stage in run.plan.stages:
+        above = [allow_failure(futures[name]) for name in stage.upstream]
+        futures[stage.name] = _stage_task(run, stage, news).submit(wait_for=above)
+    for future in futures.values():
+        future.wait()
+
+
+def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
+    """Make the Prefect task that brings one stage up to date."""
+
+    @task(
+        name=stage.name,
+        task_run_name=stage.name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=PREEMPTIONS + policy_of(stage.name).retries,
+        retry_condition_fn=lambda *_: run.may_try_again(stage.name),
+    )
+    def bring_up_to_date() -> State:
+        missing = run.without_result(stage)
+        if missing:
+            run.outcomes[stage.name] = "NotReached"
+            # of type failed: below any other Prefect would not even call the next task
+            return Failed(name="NotReached", message=f"no result of {', '.join(missing)}")
+        if not run.may_have_changed(stage):
+            run.outcomes[stage.name] = "UpToDate"
+            return Completed(name="UpToDate", message="nothing that it reads changed")
+        try:
+            run.reproduce(stage, output_logger())
+        except BudgetSpent as spent:
+            return Failed(name="BudgetSpent", message=str(spent))
+        except InterruptedError as interruption:
+            return Cancelled(name="Interrupted", message=str(interruption))
+        except StageFailed as failure:
+            if run.running.ending:
+                return Cancelled(name="Interrupted", message=str(failure))
+            if run.attempts[stage.name].was_preempted and run.may_try_again(stage.name):
+                news.tell("preempted", f"{failure}; it goes on at once")
+            raise
+        seconds = run.attempts[stage.name].seconds
+        return Completed(name=run.outcomes[stage.name], message=f"{seconds:.1f} s")
+
+    return bring_up_to_date
+
+
+def _project_root() -> Path:
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        return Path(Repo.find_root())
+    except NotDvcRepoError as error:
+        raise UserError(f"DVC: {error}") from None
+
+
+def _show_output() -> None:
+    """Print the lines of flow and stages, and nothing else, on standard output."""
+    for name, layout in (
+        ("prefect.flow_runs", "%(message)s"),
+        ("prefect.task_runs", "%(task_run_name)s | %(message)s"),
+    ):
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter(layout))
+        logging.getLogger(f"{name}.{OUTPUT}").addHandler(handler)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the flow as a command; return the exit status, 76 when a budget is spent."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.dry:
+            with experiment.with_overrides(_project_root(), options.set):
+                print(read_plan(options.targets, missing_is_fine=options.pull).table())
+            return 0
+        with temporary_settings({PREFECT_API_URL: PREFECT_API_URL.value() or _start_server()}):
+            _show_output()
+            state = reproduce(**vars(options), return_state=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    if state.is_completed():
+        return 0
+    print(f"error: {state.message}", file=sys.stderr)
+    return BUDGET_SPENT if state.name == "BudgetSpent" else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stages.flow", description="Run the pipeline.")
+    parser.add_argument("targets", nargs="*", metavar="STAGE", help="default: all stages")
+    parser.add_argument(
+        "-S",
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter for this run, which becomes a DVC experiment",
+    )
+    for flag, text in {
+        "--force": "run even what is up to date",
+        "--pull": "fetch what stale stages read, and nothing else",
+        "--push": "send results to the DVC remote, the record to the Git remote",
+        "--notify": "tell the webhook of YOLO_WEBHOOK_URL",
+        "--dry": "only print what is stale and why",
+    }.items():
+        parser.add_argument(flag, action="store_true", help=text)
+    parser.add_argument(
+        "--record", choices=get_args(Record), default="none", help="keep the run in Git"
+    )
+    parser.add_argument(
+        "--release",
+        choices=get_args(Release),
+        default="none",
+        help="release a new detector that is not worse than the newest version",
+    )
+    return parser
+
+
+def _start_server() -> str:
+    """Start a server that ends after Prefect has sent its last log lines; return its address."""
+    started = time.monotonic()
+    server = TemporaryServer(Path(get_current_settings().home))
+    atexit.register(server.end)
+    server.wait()
+    print(
+        f"a temporary Prefect server took {time.monotonic() - started:.1f} s to start", flush=True
+    )
+    return server.url

@@ -1,0 +1,55 @@
+"""One webhook that hears of each run; trouble with it is logged and fails nothing."""
+
+import json
+import logging
+import os
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.error import HTTPError
+
+from stages.repro.redact import WEBHOOK_VARIABLE
+
+Event = Literal["started", "finished", "failed", "preempted", "budget_spent", "interrupted"]
+BLOCK = "yolo-webhook"
+"""Name of the Prefect Secret block that may hold the address instead of the environment."""
+_SECONDS = 5.0
+
+
+class Webhook:
+    """Sends events as JSON: `event`, `text` (which chat programs show) and the numbers."""
+
+    def __init__(self, url: str | None, logger: logging.Logger):
+        """`url` None: nothing is sent."""
+        self._url, self._logger = url, logger
+
+    def send(self, event: Event, text: str, details: Mapping[str, Any]) -> None:
+        """Post one event; never raises, never logs the address."""
+        if not self._url:
+            return
+        body = json.dumps({"event": event, "text": text, **details}).encode()
+        try:
+            request = urllib.request.Request(
+                self._url, body, {"Content-Type": "application/json"}, method="POST"
+            )
+            with urllib.request.urlopen(request, timeout=_SECONDS):
+                return
+        except HTTPError as error:
+            problem = f"the receiver answered {error.code}"
+        except Exception as error:
+            # its text may hold the address, which is a secret
+            problem = type(getattr(error, "reason", error)).__name__
+        self._logger.warning(f"the notification '{event}' could not be delivered: {problem}")
+
+
+def webhook_address(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The address from the environment, else from the Prefect block, else None."""
+    if address := environ.get(WEBHOOK_VARIABLE):
+        return address
+    from prefect.blocks.system import Secret
+
+    try:
+        block: Any = Secret.load(BLOCK)
+    except ValueError:
+        return None
+    return str(block.get())

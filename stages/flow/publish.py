@@ -1,0 +1,164 @@
+"""After the stages: judge the new detector, send results to the DVC remote, a record to Git.
+
+Each step is a Prefect task.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from stages.flow import record as experiment
+from stages.registry.release_gate import Bump, Verdict
+from stages.registry.versions import PUSHED
+from stages.repro.plan import Plan
+from stages.repro.run import WITH_RESULT, Run
+from yolo.errors import UserError
+
+Record = Literal["none", "experiment", "branch"]
+Release = Literal["none", Bump]
+OUTPUT = "output"
+"""Name of the loggers that carry what the flow and its stages say."""
+_MODEL, _TRAINED = "detector", "detect_train"
+_VERDICT = Path("runs/promotion.json")
+_RETRIES, _DELAY = 2, 15.0
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the results of a run go."""
+
+    push: bool
+    record: Record
+    release: Release
+
+
+def check_destination(plan: Plan, wanted: Destination) -> None:
+    """Results that would have nowhere to go are known before days of training."""
+    if wanted.push and not plan.has_remote:
+        raise UserError("push needs a DVC remote; add one: dvc remote add --default NAME URL")
+    if wanted.record != "none" and not (plan.root / ".git").exists():
+        raise UserError(f"recording the run needs a Git repository; {plan.root} is none")
+    if wanted.release != "none" and not (wanted.push and wanted.record == "branch"):
+        raise UserError(
+            "a version is a commit that others can fetch: release needs push and record=branch"
+        )
+    if wanted.push and wanted.record != "none":
+        experiment.remote(plan.root)
+
+
+def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
+    """Judge, push and record what the run made; return what went wrong, and the verdict.
+
+    The verdict on a new detector is None when none was to be released or it could not be given.
+    """
+    verdict: Verdict | None = None
+
+    def judge(log: logging.Logger) -> str:
+        nonlocal verdict
+        verdict = _judge(run, wanted.release, log)
+        return verdict.reason
+
+    def push(log: logging.Logger) -> str:
+        return run.command(["dvc", "push", *run.with_result()], log)
+
+    def record(log: logging.Logger) -> str:
+        if wanted.record == "experiment":
+            return _save_experiment(run, wanted.push, log)
+        return _save_branch(run, wanted.push, verdict, log)
+
+    problems = []
+    if wanted.release != "none" and _TRAINED in run.changed():
+        problems += _step(run, "judge", judge, 0)
+    sending = []
+    if wanted.push:
+        sending += _step(run, "push", push, _RETRIES)
+    may_record = wanted.record != "none" and not sending
+    if may_record and (run.changed() or experiment.is_unrecorded(run.plan)):
+        sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
+    if sending and verdict and verdict.tag:
+        verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")
+    return problems + sending, verdict
+
+
+def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: int) -> list[str]:
+    """Take one step as a Prefect task; return what went wrong."""
+
+    @task(
+        name=name,
+        task_run_name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=retries,
+        retry_delay_seconds=_DELAY,
+        retry_condition_fn=lambda *_: not run.running.ending,
+    )
+    def send() -> State:
+        return Completed(message=step(output_logger()))
+
+    state = send(return_state=True)
+    return [] if state.is_completed() else [f"{name} failed: {run.mask(str(state.message))}"]
+
+
+def _judge(run: Run, release: Release, logger: logging.Logger) -> Verdict:
+    lacking = [name for name in PUSHED[_MODEL] if run.outcomes.get(name) not in WITH_RESULT]
+    if lacking:
+        return Verdict(None, f"no result of {', '.join(lacking)} in this run")
+    root = run.plan.root
+    # a worker's clone has no tags
+    tags = f"refs/tags/{_MODEL}@*"
+    run.command(["git", "fetch", "--quiet", experiment.remote(root), f"{tags}:{tags}"], logger)
+    answer = root / _VERDICT
+    answer.unlink(missing_ok=True)
+    run.command(
+        ["python", "-m", "stages.registry.release_gate", _MODEL, release, str(answer)],
+        logger,
+    )
+    return Verdict(**json.loads(answer.read_text(encoding="utf-8")))
+
+
+def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
+    root = run.plan.root
+    name = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    # named, because without names DVC takes what lies there for the result of every stage
+    save = ["dvc", "exp", "save", "--force", "--name", name, *_made(run)]
+    run.command(save, logger, **experiment.author(root))
+    if push:
+        run.command(["dvc", "exp", "push", experiment.remote(root), name], logger)
+    return f"DVC experiment {name}"
+
+
+def _save_branch(run: Run, push: bool, verdict: Verdict | None, logger: logging.Logger) -> str:
+    root = run.plan.root
+    branch = f"runs/{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
+    subject, card, tag = f"Run of {', '.join(_made(run))}", {}, None
+    if verdict and verdict.tag:
+        tag, card = verdict.tag, {verdict.card: verdict.text}
+    commit = experiment.commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
+    references = [f"{commit}:refs/heads/{branch}"]
+    if tag:
+        experiment.tag(root, tag, commit)
+        references.append(f"refs/tags/{tag}")
+    if push:
+        remote = experiment.remote(root)
+        run.command(["git", "push", "--quiet", "--atomic", remote, *references], logger)
+    return f"branch {branch}" + (f", tag {tag}" if tag else "")
+
+
+def _made(run: Run) -> list[str]:
+    """What ran; when nothing did, the results of an earlier run are recorded."""
+    return run.changed() or run.with_result()
+
+
+def output_logger() -> logging.Logger:
+    """The logger of the current flow or task run, apart from what Prefect itself says there."""
+    logger: Any = get_run_logger()
+    return logger.getChild(OUTPUT)

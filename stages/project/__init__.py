@@ -1,0 +1,1 @@
+"""What `make` and a new user call: code deps, presets, plots page, summary."""

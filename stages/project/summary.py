@@ -1,0 +1,50 @@
+"""What `make repro` says at its end: the headline numbers and where the report is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.common.entry import run
+from yolo.errors import UserError
+
+REPORTS = Path("reports")
+
+
+def summary(reports: Path = REPORTS) -> str:
+    """Put the numbers of the last evaluation and pre-training into a few lines.
+
+    Raises `UserError` when the pipeline has not run.
+    """
+    found = _read(reports / "evaluate" / "metrics.json")
+    trained = _read(reports / "pretrain" / "metrics.json")
+    interval = found["interval_95"]["voc07_map"]
+    bounds = f" (95 %: {_percent(interval['low'])} to {_percent(interval['high'])})"
+    return "\n".join(
+        [
+            f"VOC07 mAP {_percent(found['voc07_map'])}{bounds}, "
+            f"VOC10+ mAP {_percent(found['voc_map'])}: "
+            f"{found['images']} test pictures, {found['objects']} objects",
+            f"pre-training top-1 {_percent(trained['top1'])}",
+            f"report: {(reports / 'evaluate' / 'report.html').absolute()}",
+        ]
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; `make repro` runs the pipeline") from None
+
+
+def _percent(share: float | None) -> str:
+    return "undefined" if share is None else f"{100 * share:.1f} %"
+
+
+def main() -> None:
+    """Print it."""
+    print(summary())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Versions of the models: gate, release, model card, remote, pull."""

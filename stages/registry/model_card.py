@@ -1,0 +1,108 @@
+"""The model card of a release: what the model is, how good, from what data, and what it is not for.
+
+Everything in it is read from the tagged commit's own files, so the same commit gives the same card.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from stages.registry.versions import DATA, data_source, out_hashes
+from yolo.data.download.descriptor import is_descriptor
+from yolo.files import digest
+from yolo.params.base import PARAMS_FILE, read_document
+
+REPORTS = Path("reports")
+LOCK = Path("dvc.lock")
+
+
+def render(model: str, version: str, weights: Path, verdict: str) -> str:
+    """Markdown text; `verdict`: what the gate said."""
+    from yolo.model.network.weights import read, read_card
+
+    environment = Environment(
+        loader=PackageLoader("stages.registry"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Markdown for people: nothing of it is run
+        autoescape=False,
+    )
+    environment.filters |= {"percent": _percent, "thousands": lambda value: f"{value:,}"}
+    card = read_card(weights)
+    params = read_document(PARAMS_FILE)
+    hashes = out_hashes(LOCK.read_text(encoding="utf-8"))
+    tensors, _ = read(weights)
+    # the card of a backbone has their number there, that of a published one nothing
+    own = card.get("parameters")
+    trained = own if isinstance(own, Mapping) else params.get("pretrain", {})
+    return environment.get_template("model_card.md").render(
+        model=model,
+        version=version,
+        tag=f"{model}@{version}",
+        verdict=verdict,
+        card=card,
+        classes=card.get("classes", []),
+        numbers=sum(tensor.numel() for tensor in tensors.values()),
+        path=weights.as_posix(),
+        size=weights.stat().st_size,
+        sha256=digest(weights),
+        md5=hashes[weights.as_posix()],
+        scores=_metrics("evaluate") if model == "detector" else None,
+        trained_as=_metrics("pretrain"),
+        sets=[_data(params, clean, hashes) for clean in _sets(model)],
+        sources=sorted((card.get("data") or {}).items()),
+        parameters=sorted(_flat(trained)),
+        evaluation=sorted(_flat(params["evaluate"], "evaluate.")),
+    )
+
+
+def _sets(model: str) -> list[str]:
+    """The backbone's data went into the detector, too."""
+    return [DATA["detector"], DATA["backbone"]] if model == "detector" else [DATA[model]]
+
+
+def _data(params: Mapping[str, Any], clean: str, hashes: Mapping[str, str]) -> SimpleNamespace:
+    """What is known about one data set; a licence is what its descriptor says."""
+    name = Path(clean).name
+    source = Path(data_source(dict(params), clean))
+    described = read_document(source) if is_descriptor(source) and source.is_file() else {}
+    counts = _metrics(f"validate/{name}")
+    return SimpleNamespace(
+        name=name,
+        source=source.as_posix(),
+        title=described.get("title", source.name),
+        licence=described.get("licence", "not stated; ask whoever made the data"),
+        raw=hashes.get(f"data/raw/{name}"),
+        clean=hashes.get(clean),
+        images={
+            split: own["images"]
+            for split, own in sorted(counts.items())
+            if isinstance(own, dict) and "images" in own
+        },
+        rejected=counts.get("rejected", {}),
+    )
+
+
+def _metrics(stage: str) -> dict[str, Any]:
+    path = REPORTS / stage / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", json.dumps(value, ensure_ascii=False)))
+    return rows
+
+
+def _percent(share: float | None) -> str:
+    return "undefined" if share is None else f"{100 * share:.1f} %"

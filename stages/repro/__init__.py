@@ -1,0 +1,1 @@
+"""DVC without Prefect: the plan, one attempt per stage, its processes."""

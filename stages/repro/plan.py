@@ -1,0 +1,247 @@
+"""What the pipeline would do and why: DVC's own graph and status, asked once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stages.project.deps import is_code
+from stages.repro.dvc_locks import explain
+from yolo.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc.stage import Stage
+
+Kind = Literal["parameter", "code", "data", "out", "command", "new"]
+_MISSING = object()
+_MISSING_FILE = "missing"
+_LOST = "missing here and in the remote"
+_NOT_HERE = (_MISSING_FILE, "not in cache")
+"""What `dvc repro --allow-missing` lets pass (dvc.stage.Stage: changed_outs)."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One reason why a stage is stale: what changed, and how."""
+
+    kind: Kind
+    what: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.what}: {self.how}" if self.what else f"{self.kind}: {self.how}"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of `dvc.yaml`, the stages right above it, and why it must run (empty: up to date).
+
+    `in_git`: its outs that Git keeps and DVC's cache does not; `metrics`: those that hold numbers.
+    """
+
+    name: str
+    upstream: tuple[str, ...]
+    changes: tuple[Change, ...]
+    in_git: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def stale(self) -> bool:
+        """Whether DVC would run it even if nothing above it changed."""
+        return bool(self.changes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages that a run covers, each after those above it."""
+
+    root: Path
+    stages: tuple[PlannedStage, ...]
+    has_remote: bool = False
+    """Whether a default remote is set up: somewhere to push to."""
+
+    @property
+    def lost(self) -> set[str]:
+        """Names of the stages with outs that are neither here nor in the remote; looked for only
+        where a missing file is fine.
+        """
+        return {
+            stage.name
+            for stage in self.stages
+            if any(change.how == _LOST for change in stage.changes)
+        }
+
+    def below_stale(self) -> set[str]:
+        """Names of stages that are not stale but may become so when those above them have run."""
+        reached: set[str] = set()
+        stale = {stage.name for stage in self.stages if stage.stale}
+        for stage in self.stages:
+            if (stale | reached) & set(stage.upstream):
+                reached.add(stage.name)
+        return reached - stale
+
+    def table(self) -> str:
+        """One line per stage; under a stale one a line per reason."""
+        below = self.below_stale()
+        width = max((len(stage.name) for stage in self.stages), default=0)
+        lines = []
+        for stage in self.stages:
+            state = "stale" if stage.stale else "up to date"
+            if stage.name in below:
+                state = "may become stale"
+            lines.append(f"{stage.name:<{width}}  {state}")
+            lines.extend(f"{'':<{width}}    {change}" for change in stage.changes)
+        return "\n".join(lines)
+
+
+def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> Plan:
+    """Ask DVC about the stages `targets` and all above them (default: every stage).
+
+    A target is the name of a stage (`validate@detection`) or of a group (`validate`) of the project
+    around the current folder. With `missing_is_fine` a file that is not here but in the remote
+    makes nothing stale (`dvc repro --allow-missing` does not ask whether it is there). Raises
+    `UserError` for an unknown target and with DVC's own words when DVC cannot answer (no project,
+    broken YAML, another run active, a remote that does not answer).
+    """
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    try:
+        # DVC calls stages by their names only from the project's root
+        with chdir(Repo.find_root()), Repo() as repo:
+            stages = _in_order(repo, targets)
+            # not by the names of all stages: DVC would read dvc.yaml and dvc.lock again for each
+            status = repo.status(targets=list(targets) or None, with_deps=True) if stages else {}
+            changes = {
+                name: list(_changes(stage, status.get(name, []))) for name, stage in stages.items()
+            }
+            if missing_is_fine:
+                for name, own in changes.items():
+                    changes[name] = list(_without_missing(repo, stages[name], own))
+            planned = tuple(
+                PlannedStage(
+                    name,
+                    tuple(sorted(above.addressing for above in repo.index.graph.successors(stage))),
+                    tuple(changes[name]),
+                    tuple(out.def_path for out in stage.outs if not out.use_cache),
+                    tuple(out.def_path for out in stage.outs if out.metric),
+                )
+                for name, stage in stages.items()
+            )
+            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
+    except LockError as error:
+        explained = explain(Path(Repo.find_root()))
+        raise UserError("\n".join(filter(None, [message(error), explained]))) from None
+    except DvcException as error:
+        raise UserError(message(error)) from None
+
+
+def _without_missing(repo: "Repo", stage: "Stage", changes: Sequence[Change]) -> Iterator[Change]:
+    """The changes but for missing files that the remote has."""
+    missing = {change.what for change in changes if change.how in _NOT_HERE}
+    lost = [
+        out
+        for out in stage.outs
+        if out.use_cache and str(out) in missing and not _is_in_remote(repo, out)
+    ]
+    yield from (change for change in changes if change.how not in _NOT_HERE)
+    yield from (Change("out", str(out), _LOST) for out in lost)
+
+
+def _is_in_remote(repo: "Repo", out: Any) -> bool:
+    """Whether the remote has an out's object; of a folder, that of its list."""
+    from dvc.config import NoRemoteError
+
+    try:
+        return repo.cloud.get_remote_odb(out.remote, "status").exists(out.hash_info.value)
+    except NoRemoteError:
+        return False
+    except Exception as error:  # each kind of remote has its own
+        raise UserError(f"the DVC remote cannot be asked for {out}: {error}") from None
+
+
+def _in_order(repo: "Repo", targets: Sequence[str]) -> dict[str, "Stage"]:
+    """The stages among `targets` and above them by name, each after those above it."""
+    import networkx as nx
+
+    graph = repo.index.graph
+    wanted = set(graph)
+    if targets:
+        chosen = {stage for target in targets for stage in _collect(repo, target)}
+        wanted = chosen.union(*(nx.descendants(graph, stage) for stage in chosen))
+    position = {stage: number for number, stage in enumerate(repo.index.stages)}
+    # an edge points from a stage to the one above it
+    ordered = nx.lexicographical_topological_sort(graph.subgraph(wanted).reverse(), position.get)
+    return {stage.addressing: stage for stage in ordered}
+
+
+def _collect(repo: "Repo", target: str) -> list[Any]:
+    from dvc.exceptions import DvcException
+
+    try:
+        return list(repo.stage.collect(target))
+    except DvcException:
+        names = ", ".join(stage.addressing for stage in repo.index.stages)
+        raise UserError(f"no stage is named {target!r}; the stages are: {names}") from None
+
+
+def _changes(stage: "Stage", entries: Sequence[Any]) -> Iterator[Change]:
+    """Turn DVC's status of one stage into reasons."""
+    if entries and not any(out.hash_info for out in stage.outs):
+        yield Change("new", "", "has no recorded run")
+        return
+    parameters = {str(dep): dep for dep in stage.deps if hasattr(dep, "read_params")}
+    for entry in entries:
+        if entry == "changed command":
+            yield Change("command", "", "changed in dvc.yaml")
+        elif entry == "always changed":
+            yield Change("command", "", "always runs")
+        elif "changed deps" in entry:
+            for path, how in entry["changed deps"].items():
+                if isinstance(how, dict):
+                    yield from _parameter_changes(parameters[path], how)
+                else:
+                    yield Change("code" if is_code(path) else "data", path, _word(how))
+        elif "changed outs" in entry:
+            for path, how in entry["changed outs"].items():
+                yield Change("out", path, _word(how))
+
+
+def _parameter_changes(dependency: Any, status: Mapping[str, str]) -> Iterator[Change]:
+    """Name each leaf that differs, with its recorded and its present value."""
+    recorded, present = dependency.hash_info.value or {}, dependency.read_params()
+    for key in status:
+        before = dict(_leaves(key, recorded.get(key, _MISSING)))
+        after = dict(_leaves(key, present.get(key, _MISSING)))
+        for leaf in sorted(before | after):
+            old, new = before.get(leaf, _MISSING), after.get(leaf, _MISSING)
+            if old != new:
+                yield Change("parameter", leaf, f"{_show(old)} → {_show(new)}")
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(f"{key}.{name}", inner)
+    elif value is not _MISSING:
+        yield key, value
+
+
+def _word(how: str) -> str:
+    """DVC's word for a change in ours."""
+    return {"modified": "changed", "deleted": _MISSING_FILE}.get(how, how)
+
+
+def _show(value: Any) -> str:
+    if value is _MISSING:
+        return "absent"
+    return "null" if value is None else str(value)
+
+
+def message(error: BaseException) -> str:
+    """What DVC says, with the cause where that says more."""
+    cause = error.__cause__
+    return f"DVC: {error}" + (f": {cause}" if cause and str(cause) not in str(error) else "")

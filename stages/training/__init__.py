@@ -1,0 +1,1 @@
+"""What both training stages share: state, tracking and reports."""

@@ -1,0 +1,122 @@
+"""What the two training stages have in common: state, tracking and reports around the loop."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.common.exit_status import FILE, write_ending
+from stages.common.launch import join
+from stages.training.fingerprint import contents, fingerprint, within
+from yolo.errors import Stopped, UserError
+from yolo.files import replacing, write_json
+from yolo.params.base import View
+from yolo.params.optimisation import Optimisation
+from yolo.runtime import settings as runtime
+from yolo.training.monitoring.tracking import Tracker
+from yolo.training.trainer.checkpoint import StateFolder
+from yolo.training.trainer.state import Result
+from yolo.training.trainer.stopping import note_signals
+from yolo.training.trainer.task import Task
+from yolo.training.trainer.trainer import Training
+
+_REPORTS = Path("reports")
+
+
+def train(
+    stage: str,
+    inputs: View,
+    task: Task,
+    optimisation: Optimisation,
+    *,
+    seed: int,
+    validate_every: int,
+    keep: str,
+    made_of: Sequence[Path],
+    save: Callable[..., None],
+) -> None:
+    """Train; the main process loads the weights to keep into the network and lets `save` write it.
+
+    `save` is given what the card of the weights says of their origin: `parameters`, and `data`, the
+    sums of the files of `made_of`, which are among the `deps` of the stage. Then the training is
+    finished. Killed at any moment, also in `save`, the same command goes on from the last saved
+    state. How the stage ended stands in `exit.json` in the state's folder,
+    `runs/<stage>/<fingerprint>/` (`YOLO_RUNS`).
+    """
+    note_signals()
+    settings = runtime.from_environment()
+    processes = join(settings)
+    options: dict[str, Any] = {
+        "seed": seed,
+        "validate_every": validate_every,
+        "runtime": settings,
+    }
+    if not processes.is_main_process:
+        Training(task, optimisation, folder=None, tracker=None, **options).run(keep)
+        return
+    sums, parameters = contents(stage), inputs.model_dump(mode="json")
+    folder = StateFolder(settings.runs / stage, fingerprint(inputs, sums))
+    (folder.path / FILE).unlink(missing_ok=True)
+    tracker = Tracker(folder.path, settings.tracking, stage, parameters)
+    try:
+        training = Training(task, optimisation, folder=folder, tracker=tracker, **options)
+        result = training.run(keep)
+        task.model.load_state_dict(result.weights)
+        save(parameters=parameters, data=within(sums, *made_of))
+        write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
+        # before the state goes: what the tracker takes to end is time in which a kill costs all
+        tracker.close()
+        folder.finish()
+        _end(folder.path, 0)
+    except (UserError, Stopped) as error:
+        _end(folder.path, error.status if isinstance(error, Stopped) else 1)
+        raise
+    except OSError as error:
+        _end(folder.path, 1)
+        raise UserError(
+            f"the results could not be written: {error}. When the disk is full, free some "
+            "(`dvc gc --workspace`, older trainings in the folder of this one); then run the same "
+            "command: it goes on from the last state"
+        ) from None
+    finally:
+        tracker.close()
+    print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)
+
+
+def _end(folder: Path, status: int) -> None:
+    try:
+        write_ending(folder, status)
+    except OSError as error:
+        print(f"warning: {folder / FILE} could not be written: {error}", file=sys.stderr)
+
+
+def _summary(stage: str, result: Result, task: Task, batch: int, folder: Path) -> str:
+    """Time, speed, the best moment, and where the files are."""
+    kept = next(row for row in result.curves if row["batch"] == result.batch)
+    speed = result.updates * batch / result.seconds
+    return (
+        f"{stage}: {result.updates} batches in {result.seconds:.0f} s, {speed:.1f} images/s, "
+        f"validation included; kept is batch {result.batch}, "
+        f"epoch {result.batch * batch / task.images:.1f}, {task.metric} {kept[task.metric]:.4f}; "
+        f"curves: {_REPORTS / stage}, log: {folder}"
+    )
+
+
+def write_reports(
+    folder: Path, curves: Sequence[Mapping[str, float]], batch: int, metric: str
+) -> None:
+    """The learning curves for `dvc plots` and the numbers of the kept weights for `dvc metrics`."""
+    kept = next(row for row in curves if row["batch"] == batch)
+    write_json(folder / "metrics.json", _without_undefined(kept) | {"chosen_by": metric})
+    with replacing(folder / "curves.csv") as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(curves[0]))
+        writer.writeheader()
+        writer.writerows(curves)
+
+
+def _without_undefined(row: Mapping[str, float]) -> dict[str, float | str | None]:
+    return {
+        name: json.loads(f"{value:.6g}") if value == value else None for name, value in row.items()
+    }

@@ -1,0 +1,86 @@
+import pytest
+from small_sets import MemoryFiles
+
+from yolo.data.validate.imagefolder import listing
+from yolo.data.validate.index import Listing
+from yolo.errors import UserError
+
+
+def listed(*names: str) -> Listing:
+    return listing(MemoryFiles(dict.fromkeys(names, b"")))
+
+
+def labels(found: Listing) -> dict[str, str | None]:
+    return {name: entry.label for name, entry in found.entries.items()}
+
+
+@pytest.mark.parametrize("root", ["", "set/", "a/b/"])
+def test_splits_and_classes_are_folders_at_any_depth(root: str) -> None:
+    found = listed(f"{root}train/cat/1.JPEG", f"{root}train/dog/2.png", f"{root}val/cat/3.webp")
+    assert list(found.published["train"]) == [f"{root}train/cat/1.JPEG", f"{root}train/dog/2.png"]
+    assert list(found.published["val"]) == [f"{root}val/cat/3.webp"]
+    assert list(labels(found).values()) == ["cat", "dog", "cat"]
+
+
+@pytest.mark.parametrize("folder", ["val", "valid", "validation", "Val"])
+def test_the_validation_folder_has_several_names(folder: str) -> None:
+    found = listed("train/cat/1.jpg", f"{folder}/cat/2.jpg")
+    assert list(found.published["val"]) == [f"{folder}/cat/2.jpg"]
+    assert list(found.published[folder]) == [f"{folder}/cat/2.jpg"]
+
+
+def test_other_files_are_no_pictures() -> None:
+    found = listed("train/cat/1.jpg", "classes.txt", "train/cat/notes.txt", "train/.x.jpg")
+    assert list(found.entries) == ["train/cat/1.jpg"]
+
+
+def test_a_picture_below_a_class_folder_belongs_to_the_class() -> None:
+    assert labels(listed("train/cat/day/1.jpg", "val/cat/2.jpg")) == {
+        "train/cat/day/1.jpg": "cat",
+        "val/cat/2.jpg": "cat",
+    }
+
+
+def test_a_picture_in_no_class_folder_has_no_label() -> None:
+    assert labels(listed("train/cat/1.jpg", "val/2.jpg"))["val/2.jpg"] is None
+
+
+def test_folders_outside_the_splits_are_in_no_split() -> None:
+    found = listed("train/cat/1.jpg", "extra/cat/2.jpg")
+    assert found.published == {"train": ["train/cat/1.jpg"]}
+    assert labels(found)["extra/cat/2.jpg"] is None
+
+
+def test_a_class_may_be_called_train() -> None:
+    found = listed("train/train/1.jpg", "train/bus/2.jpg", "val/train/3.jpg")
+    assert list(labels(found).values()) == ["bus", "train", "train"]
+    assert labels(listed("set/train/1.jpg", "set/bus/2.jpg")) == {
+        "set/bus/2.jpg": "bus",
+        "set/train/1.jpg": "train",
+    }
+
+
+def test_class_folders_without_splits() -> None:
+    found = listed("set/cat/1.jpg", "set/cat/x/2.jpg", "set/dog/3.jpg")
+    assert found.published == {}
+    assert list(labels(found).values()) == ["cat", "cat", "dog"]
+
+
+def test_a_single_class_folder() -> None:
+    assert labels(listed("set/cat/1.jpg", "set/cat/2.jpg")) == {
+        "set/cat/1.jpg": "cat",
+        "set/cat/2.jpg": "cat",
+    }
+
+
+def test_a_picture_beside_class_folders_has_no_label() -> None:
+    assert labels(listed("set/cat/1.jpg", "set/dog/2.jpg", "set/3.jpg"))["set/3.jpg"] is None
+
+
+def test_pictures_in_no_folder_have_no_label() -> None:
+    assert labels(listed("1.jpg", "2.jpg")) == {"1.jpg": None, "2.jpg": None}
+
+
+def test_no_picture_is_an_error() -> None:
+    with pytest.raises(UserError, match="memory holds no pictures"):
+        listed("readme.txt")

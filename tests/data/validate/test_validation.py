@@ -1,0 +1,488 @@
+"""Every kind of damage, made from clean sets, and what becomes of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from small_sets import MemoryFiles, annotation, picture, voc_set
+
+from yolo.data.validate import rules
+from yolo.data.validate.probe import Limits
+from yolo.data.validate.validation import Assessment, Contract, assess
+from yolo.errors import UserError
+from yolo.runtime.workers import Workers
+
+ROOT = "set/VOCdevkit/VOC2007"
+BASE = YAML(typ="safe").load(Path(__file__).resolve().parents[3] / "presets" / "base.yaml")
+DEFAULTS = BASE["validate"]
+DETECTION = Contract(
+    detection=True,
+    classes=None,
+    splits={"train": None, "val": None, "test": None},
+    shares={"val": 0.1, "test": 0.2},
+    seed=0,
+    min_images=1,
+    max_rejected=0.5,
+    policies=DEFAULTS["detection"]["rules"],
+    near_duplicate_bits=DEFAULTS["detection"]["near_duplicate_bits"],
+    grid=7,
+    limits=Limits(),
+)
+CLASSIFICATION = replace(
+    DETECTION,
+    detection=False,
+    splits={"train": None, "val": None},
+    policies=DEFAULTS["classification"]["rules"],
+)
+
+
+def engine(title, some_rules, tables, policies):
+    return rules.evaluate(some_rules, tables)
+
+
+def judge(files: dict[str, bytes], contract: Contract = DETECTION, **changes) -> Assessment:
+    policies = {**contract.policies, **changes.pop("policies", {})}
+    contract = replace(contract, policies=policies, **changes)
+    return assess(MemoryFiles(files), contract, engine, "test", Workers())
+
+
+def clean_set() -> dict[str, bytes]:
+    return voc_set({"train": ["1", "2", "3"], "val": ["4", "5"], "test": ["6", "7"]})
+
+
+def findings(found: Assessment) -> list[tuple]:
+    return [
+        (one.file.removeprefix(f"{ROOT}/"), one.object, one.rule, one.value, one.action)
+        for one in found.admission.findings
+    ]
+
+
+def names(found: Assessment, split: str) -> list[str]:
+    pairs = zip(found.images["name"], found.images["split"], strict=True)
+    return [name for name, own in pairs if own == split]
+
+
+def failed(found: Assessment) -> list[str]:
+    return [rule.name for rule, _ in found.failures]
+
+
+def test_a_clean_set_is_admitted_whole() -> None:
+    found = judge(clean_set())
+    assert findings(found) == []
+    assert failed(found) == []
+    assert found.warnings == []
+    assert found.classes == ("cat",)
+    assert [names(found, split) for split in ("train", "val", "test")] == [
+        ["1", "2", "3"],
+        ["4", "5"],
+        ["6", "7"],
+    ]
+    assert found.examples == {"class": ["cat"], "train": [3], "val": [2], "test": [2]}
+
+
+# What is done to picture 2 of train, and the findings.
+XML, JPG = "Annotations/2.xml", "JPEGImages/2.jpg"
+DAMAGE = {
+    "no picture": ({JPG: None}, [(XML, 0, "missing_image", "missing", "drop_image")]),
+    "half a picture": (
+        {JPG: picture(1)[:-200]},
+        [(JPG, 0, "unreadable_image", "is truncated", "drop_image")],
+    ),
+    "the head of a picture": (
+        {JPG: picture(1)[:200]},
+        [(JPG, 0, "unreadable_image", "is damaged: Truncated File Read", "drop_image")],
+    ),
+    "text for a picture": (
+        {JPG: b"404"},
+        [(JPG, 0, "unreadable_image", "is no picture", "drop_image")],
+    ),
+    "no annotation": ({XML: None}, [(JPG, 0, "missing_annotation", "missing", "drop_image")]),
+    "neither": (
+        {XML: None, JPG: None},
+        [
+            ("2", 0, "missing_annotation", "missing", "drop_image"),
+            ("2", 0, "missing_image", "missing", "drop_image"),
+        ],
+    ),
+    "broken annotation": (
+        {XML: b"<annotation><object>"},
+        [
+            (
+                JPG,
+                0,
+                "unreadable_annotation",
+                "is not readable XML: no element found: line 1, column 20",
+                "drop_image",
+            )
+        ],
+    ),
+}
+KEPT = {
+    "another size": (
+        {XML: annotation(size=(30, 40))},
+        [(JPG, 0, "size_mismatch", "stated 30x40, is 40x30", "warn")],
+    ),
+    "no size": (
+        {XML: annotation(size=None)},
+        [(JPG, 0, "size_mismatch", "stated none, is 40x30", "warn")],
+    ),
+    "another name": (
+        {XML: annotation(filename="dog.jpg")},
+        [(JPG, 0, "filename_mismatch", "stated dog.jpg, is 2.jpg", "warn")],
+    ),
+    "a PNG that is named .jpg": (
+        {XML: annotation(filename="2"), JPG: picture(9, kind=".png")},
+        [(JPG, 0, "format_mismatch", "named JPEG, is PNG", "warn")],
+    ),
+}
+OBJECTS = {
+    "zero area": ([("cat", (5, 5, 5, 9))], "empty_box", "5 5 5 9", "drop_object", None),
+    "negative area": ([("cat", (9, 5, 5, 9))], "empty_box", "9 5 5 9", "drop_object", None),
+    "no number": ([("cat", (1, "x", 5, 9))], "invalid_box", "1 x 5 9", "drop_object", None),
+    "not finite": ([("cat", (1, "nan", 5, 9))], "invalid_box", "1 nan 5 9", "drop_object", None),
+    "0-based": (
+        [("cat", (0, 0, 9, 9))],
+        "box_outside",
+        "0 0 9 9 in 40x30",
+        "clip",
+        (1, 1, 9, 9),
+    ),
+    "too far right": (
+        [("cat", (5.5, 5, 50, 31))],
+        "box_outside",
+        "5.5 5 50 31 in 40x30",
+        "clip",
+        (5.5, 5, 40, 30),
+    ),
+    "quite outside": (
+        [("cat", (50, 5, 60, 9))],
+        "box_outside",
+        "50 5 60 9 in 40x30",
+        "drop_object",
+        None,
+    ),
+}
+
+
+def damaged(changes: dict[str, bytes | None]) -> dict[str, bytes]:
+    files: dict = clean_set() | {f"{ROOT}/{name}": data for name, data in changes.items()}
+    return {name: data for name, data in files.items() if data is not None}
+
+
+@pytest.mark.parametrize(("changes", "expected"), DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_picture_is_dropped_and_listed(changes, expected) -> None:
+    found = judge(damaged(changes))
+    assert findings(found) == expected
+    assert failed(found) == []
+    assert names(found, "train") == ["1", "3"]
+    assert found.objects is not None
+    assert found.objects["image_row"] == [0, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(("changes", "expected"), KEPT.values(), ids=list(KEPT))
+def test_what_can_be_trusted_nevertheless_is_kept_and_listed(changes, expected) -> None:
+    found = judge(damaged(changes))
+    assert findings(found) == expected
+    assert names(found, "train") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("objects", "rule", "value", "action", "box"), OBJECTS.values(), ids=list(OBJECTS)
+)
+def test_a_wrong_box_is_dropped_or_clipped_and_listed(objects, rule, value, action, box) -> None:
+    found = judge(damaged({XML: annotation([("cat", (30, 20, 38, 28)), *objects])}))
+    assert findings(found) == [(XML, 2, rule, value, action)]
+    assert names(found, "train") == ["1", "2", "3"]
+    assert found.objects is not None
+    rows = [row for row, image in enumerate(found.objects["image_row"]) if image == 1]
+    boxes = [
+        tuple(found.objects[side][row] for side in ("xmin", "ymin", "xmax", "ymax")) for row in rows
+    ]
+    assert boxes == [(30, 20, 38, 28), *([box] if box else [])]
+
+
+def test_a_flag_that_is_neither_0_nor_1_is_listed() -> None:
+    flags = "<difficult>true</difficult><truncated>Unspecified</truncated>"
+    found = judge(damaged({XML: annotation(flags=flags)}))
+    assert findings(found) == [
+        (XML, 1, "invalid_flag", "difficult true, truncated Unspecified", "warn")
+    ]
+
+
+def test_rotated_pictures_are_told_from_wrong_sizes() -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    import io
+
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "JPEG", exif=exif)
+    found = judge(damaged({JPG: file.getvalue(), XML: annotation(size=(30, 40))}))
+    assert findings(found) == [
+        (JPG, 0, "exif_orientation", "EXIF orientation 6, which is not applied", "warn"),
+        (
+            JPG,
+            0,
+            "size_mismatch",
+            "stated 30x40, is 40x30 (EXIF orientation is not applied)",
+            "warn",
+        ),
+    ]
+
+
+def test_an_unknown_class_is_dropped_and_no_loss() -> None:
+    objects = [("cat", (2, 2, 8, 8)), ("cow", (3, 3, 9, 9))]
+    found = judge(damaged({XML: annotation(objects)}), classes=["cat"], max_rejected=0.0)
+    assert findings(found) == [(XML, 2, "unknown_class", "cow", "drop_object")]
+    assert failed(found) == []
+    assert found.classes == ("cat",)
+
+
+def test_all_classes_found_are_known() -> None:
+    objects = [("cat", (2, 2, 8, 8)), ("aeroplane", (3, 3, 9, 9))]
+    found = judge(damaged({XML: annotation(objects)}))
+    assert found.classes == ("aeroplane", "cat")
+    assert [(rule.name, lines) for rule, lines in found.warnings] == [
+        ("evaluation_coverage", ["aeroplane: val 0, test 0"])
+    ]
+
+
+def test_an_object_without_a_name_is_of_unknown_class() -> None:
+    found = judge(damaged({XML: annotation([("", (2, 2, 8, 8))])}))
+    assert findings(found) == [(XML, 1, "unknown_class", "", "drop_object")]
+
+
+def test_a_picture_without_objects_is_admitted() -> None:
+    found = judge(damaged({XML: annotation([])}))
+    assert names(found, "train") == ["1", "2", "3"]
+
+
+def test_a_picture_listed_twice_is_used_once() -> None:
+    found = judge(damaged({"ImageSets/Main/train.txt": b"1\n2\n2\n3\n"}))
+    assert findings(found) == [(JPG, 0, "duplicate_id", "listed twice", "drop_image")]
+    assert names(found, "train") == ["1", "2", "3"]
+
+
+def test_two_files_of_one_id_are_dropped() -> None:
+    found = judge(damaged({"JPEGImages/2.png": picture(9, kind=".png")}))
+    assert findings(found) == [
+        (JPG, 0, "duplicate_id", f"also {ROOT}/JPEGImages/2.png", "drop_image")
+    ]
+
+
+def test_the_same_picture_in_two_splits_refuses_the_set() -> None:
+    files = damaged({"JPEGImages/6.jpg": clean_set()[f"{ROOT}/JPEGImages/2.jpg"]})
+    found = judge(files)
+    assert failed(found) == ["duplicate_image"]
+    assert found.failures[0][1] == [f"{ROOT}/JPEGImages/2.jpg: is 6 of test"]
+
+
+def test_the_same_picture_in_two_splits_can_be_dropped_from_training() -> None:
+    files = damaged({"JPEGImages/6.jpg": clean_set()[f"{ROOT}/JPEGImages/2.jpg"]})
+    found = judge(files, policies={"duplicate_image": "drop_image"})
+    assert failed(found) == []
+    assert names(found, "train") == ["1", "3"]
+    assert names(found, "test") == ["6", "7"]
+
+
+def test_one_id_in_two_splits_is_the_same_picture_in_two_splits() -> None:
+    found = judge(damaged({"ImageSets/Main/val.txt": b"2\n4\n5\n"}))
+    assert found.failures[0][1] == [f"{ROOT}/{JPG}: is in val too"]
+
+
+def test_the_same_picture_twice_in_one_split_is_no_leak() -> None:
+    files = damaged({"JPEGImages/3.jpg": clean_set()[f"{ROOT}/JPEGImages/2.jpg"]})
+    assert failed(judge(files)) == []
+
+
+def photograph(seed: int, quality: int = 95, size: tuple[int, int] = (160, 120)) -> bytes:
+    """A smooth picture, another for each seed, as a camera's are; noise has no likeness."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def photographs() -> dict[str, bytes]:
+    """A set of pictures that differ from each other as photographs do."""
+    files = clean_set()
+    for number in range(1, 8):
+        files[f"{ROOT}/JPEGImages/{number}.jpg"] = photograph(number)
+        files[f"{ROOT}/Annotations/{number}.xml"] = annotation(size=(160, 120))
+    return files
+
+
+@pytest.mark.parametrize("change", [{"quality": 50}, {"size": (80, 60)}], ids=["encoded", "size"])
+def test_a_picture_that_looks_like_one_of_another_split_is_listed(change) -> None:
+    files = photographs()
+    files[f"{ROOT}/JPEGImages/6.jpg"] = photograph(2, **change)
+    files[f"{ROOT}/Annotations/6.xml"] = annotation(size=change.get("size", (160, 120)))
+    found = judge(files)
+    assert failed(found) == []
+    [(file, number, rule, value, action)] = findings(found)
+    assert (file, number, rule, action) == (JPG, 0, "near_duplicate", "warn")
+    assert value.startswith("looks like 6 of test (")
+    assert names(judge(files, policies={"near_duplicate": "drop_image"}), "train") == ["1", "3"]
+    assert failed(judge(files, policies={"near_duplicate": "fail"})) == ["near_duplicate"]
+
+
+def test_pictures_of_one_split_and_different_pictures_are_no_near_duplicates() -> None:
+    files = photographs()
+    files[f"{ROOT}/JPEGImages/3.jpg"] = photograph(2, quality=50)
+    assert findings(judge(files)) == []
+
+
+def test_how_alike_pictures_may_be_is_a_parameter() -> None:
+    files = photographs()
+    assert len(findings(judge(files, near_duplicate_bits=63))) == 5
+
+
+def test_objects_in_one_cell_of_the_grid_are_listed() -> None:
+    boxes = [(1, 1, 6, 6), (2, 2, 7, 7), (30, 20, 38, 28), (1, 1, 9, 7), (29, 21, 38, 28)]
+    files = damaged({XML: annotation([("cat", box) for box in boxes])})
+    found = judge(files)
+    assert findings(found) == [
+        (
+            JPG,
+            0,
+            "cell_collision",
+            "objects 1 and 2 and 4, 3 and 5 share a cell of 7x7",
+            "warn",
+        )
+    ]
+    # centres of 2 and 4 are 3.5 and 4 pixels from the left, of 3 and 5 33 and 32.5
+    assert findings(judge(files, grid=40)) == []
+
+
+def test_objects_that_are_no_targets_take_no_cell() -> None:
+    flags = "<difficult>1</difficult>"
+    files = damaged({XML: annotation([("cat", (1, 1, 6, 6))] * 2, flags=flags)})
+    assert findings(judge(files)) == []
+    objects = [("cat", (1, 1, 6, 6)), ("dog", (1, 1, 6, 6)), ("cat", (3, 3, 3, 4))]
+    found = judge(damaged({XML: annotation(objects)}), classes=["cat"])
+    assert "cell_collision" not in [rule for _, _, rule, _, _ in findings(found)]
+
+
+def test_two_files_that_are_broken_alike_are_no_leak() -> None:
+    found = judge(damaged({JPG: b"", "JPEGImages/6.jpg": b""}))
+    assert failed(found) == []
+    assert [rule for _, _, rule, _, _ in findings(found)] == ["unreadable_image"] * 2
+
+
+def test_any_rule_can_be_made_to_refuse_the_set() -> None:
+    found = judge(damaged({JPG: b"404"}), policies={"unreadable_image": "fail"})
+    assert failed(found) == ["unreadable_image"]
+    assert found.failures[0][1] == [f"{ROOT}/{JPG}: is no picture"]
+
+
+def test_too_many_dropped_pictures_refuse_the_set() -> None:
+    found = judge(damaged({JPG: b"404"}), max_rejected=0.1)
+    assert failed(found) == ["max_rejected"]
+    assert found.failures[0][1] == ["1 of 7 pictures", "1 of 7 objects"]
+    assert failed(judge(damaged({JPG: b"404"}), max_rejected=0.15)) == []
+
+
+def test_too_many_dropped_objects_refuse_the_set() -> None:
+    found = judge(damaged({XML: annotation([("cat", (5, 5, 5, 9))])}), max_rejected=0.1)
+    assert found.failures[0][1] == ["1 of 7 objects"]
+
+
+def test_a_class_without_training_examples_refuses_the_set() -> None:
+    found = judge(clean_set(), classes=["cat", "dog"])
+    assert failed(found) == ["class_coverage"]
+    assert found.failures[0][1] == ["dog"]
+    assert (
+        failed(judge(clean_set(), classes=["cat", "dog"], policies={"class_coverage": "warn"}))
+        == []
+    )
+
+
+def test_an_empty_or_small_split_refuses_the_set() -> None:
+    files = damaged({"JPEGImages/6.jpg": b"", "JPEGImages/7.jpg": b""})
+    found = judge(files)
+    assert ("min_images", ["test: 0"]) in [(rule.name, rows) for rule, rows in found.failures]
+    assert judge(clean_set(), min_images=3).failures[0][1] == ["val: 2", "test: 2"]
+
+
+def test_shares_are_drawn_when_the_set_has_no_splits() -> None:
+    files = {
+        name: data
+        for name, data in voc_set({"train": [f"{i:02}" for i in range(20)]}).items()
+        if "ImageSets" not in name
+    }
+    found = judge(files)
+    assert [len(names(found, split)) for split in ("train", "val", "test")] == [14, 2, 4]
+
+
+def test_copies_in_a_set_without_splits_do_not_leak() -> None:
+    files = {
+        name: data
+        for name, data in voc_set({"train": [f"{i:02}" for i in range(20)]}).items()
+        if "ImageSets" not in name
+    }
+    for i in range(0, 20, 2):
+        files[f"{ROOT}/JPEGImages/{i:02}.jpg"] = files[f"{ROOT}/JPEGImages/{i + 1:02}.jpg"]
+    assert failed(judge(files)) == []
+
+
+def image_folder() -> dict[str, bytes]:
+    return {
+        f"set/{split}/{label}/{i}.jpg": picture(100 * first + 10 * second + i)
+        for first, split in enumerate(("train", "val"))
+        for second, label in enumerate(("cat", "dog"))
+        for i in range(3)
+    }
+
+
+def test_a_clean_image_folder_is_admitted_whole() -> None:
+    found = judge(image_folder(), CLASSIFICATION)
+    assert findings(found) == []
+    assert failed(found) == []
+    assert found.classes == ("cat", "dog")
+    assert found.objects is None
+    assert found.examples == {"class": ["cat", "dog"], "train": [3, 3], "val": [3, 3]}
+
+
+def test_damage_of_an_image_folder_is_dropped_and_listed() -> None:
+    files = image_folder() | {
+        "set/train/cat/1.jpg": b"404",
+        "set/train/loose.jpg": picture(77),
+        "set/val/cow/1.jpg": picture(78),
+    }
+    found = judge(files, CLASSIFICATION, classes=["cat", "dog"])
+    assert findings(found) == [
+        ("set/train/cat/1.jpg", 0, "unreadable_image", "is no picture", "drop_image"),
+        ("set/train/loose.jpg", 0, "missing_annotation", "in no class folder", "drop_image"),
+        ("set/val/cow/1.jpg", 0, "unknown_class", "cow", "drop_image"),
+    ]
+    assert found.admission.losses() == {
+        "what": ["pictures", "objects"],
+        "listed": [13, 0],
+        "lost": [2, 0],
+        "share": [2 / 13, 0.0],
+    }
+
+
+def test_pictures_of_classes_not_asked_for_are_not_read() -> None:
+    files = image_folder()
+
+    class Strict(MemoryFiles):
+        def read(self, name: str) -> bytes:
+            assert "dog" not in name
+            return super().read(name)
+
+    found = assess(
+        Strict(files), replace(CLASSIFICATION, classes=["cat"]), engine, "test", Workers()
+    )
+    assert failed(found) == []
+    assert found.examples == {"class": ["cat"], "train": [3], "val": [3]}
+
+
+def test_an_empty_archive_is_an_error() -> None:
+    with pytest.raises(UserError, match="holds no VOC data"):
+        judge({})
+    with pytest.raises(UserError, match="holds no pictures"):
+        judge({}, CLASSIFICATION)

@@ -1,0 +1,199 @@
+import pytest
+from small_sets import MemoryFiles, annotation, picture, voc_set
+
+from yolo.data.validate.voc import find_roots, listing, parse
+from yolo.errors import UserError
+
+ROOT = "set/VOCdevkit/VOC2007"
+
+
+def test_an_annotation_keeps_its_texts_and_numbers() -> None:
+    parsed = parse(
+        annotation(
+            [("cat", (1, 2.5, "45.70000076293945", 30)), ("dog", (3, 4, 5, 6))],
+            filename="000001.jpg",
+            flags="<difficult>1</difficult><truncated>0</truncated>",
+        )
+    )
+    assert parsed.filename == "000001.jpg"
+    assert parsed.size == "40x30"
+    assert [found.name for found in parsed.objects] == ["cat", "dog"]
+    assert [found.number for found in parsed.objects] == [1, 2]
+    assert parsed.objects[0].box == (1.0, 2.5, 45.70000076293945, 30.0)
+    assert parsed.objects[0].difficult == "1"
+    assert parsed.objects[0].truncated == "0"
+
+
+def test_absent_flags_are_zero() -> None:
+    found = parse(annotation(flags="")).objects[0]
+    assert (found.difficult, found.truncated) == ("0", "0")
+
+
+def test_boxes_of_parts_are_ignored() -> None:
+    part = (
+        "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>"
+        "</bndbox></part>"
+    )
+    parsed = parse(annotation([("person", (5, 6, 20, 21))], inside=part))
+    assert [(found.name, found.box) for found in parsed.objects] == [("person", (5, 6, 20, 21))]
+
+
+def test_only_a_part_has_a_box() -> None:
+    part = "<part><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>"
+    xml = f"<annotation><object><name>a</name>{part}</object></annotation>".encode()
+    assert parse(xml).objects[0].box is None
+
+
+@pytest.mark.parametrize("value", ["", "left", "nan", "inf", "-inf", "1,5"])
+def test_a_side_that_is_no_finite_number_is_no_box(value: str) -> None:
+    found = parse(annotation([("cat", (1, value, 3, 4))])).objects[0]
+    assert found.box is None
+    assert found.box_text == f"1 {value or '?'} 3 4"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [((500, 375), "500x375"), (("500.0", " 375 "), "500x375"), (None, "none"), ((0, ""), "0x")],
+)
+def test_the_stated_size_is_text(size: tuple | None, text: str) -> None:
+    assert parse(annotation(size=size)).size == text
+
+
+ENTITIES = b'<!DOCTYPE a [<!ENTITY x "xxxx"><!ENTITY y "&x;&x;">]><annotation>&y;</annotation>'
+EXTERNAL = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>'
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [b"", b"<annotation>", b"no xml", b"\xff\xfe\x00", b"<html></html>", ENTITIES, EXTERNAL],
+)
+def test_what_is_no_annotation_is_an_error(xml: bytes) -> None:
+    with pytest.raises(UserError):
+        parse(xml)
+
+
+def test_one_root_names_pictures_by_their_id() -> None:
+    found = listing(MemoryFiles(voc_set({"train": ["000002", "000001"], "val": ["000003"]})))
+    assert list(found.entries) == ["000001", "000002", "000003"]
+    entry = found.entries["000002"]
+    assert entry.image == f"{ROOT}/JPEGImages/000002.jpg"
+    assert entry.annotation == f"{ROOT}/Annotations/000002.xml"
+    assert found.published["train"] == ["000002", "000001"]
+    assert found.published["VOC2007/val"] == ["000003"]
+
+
+def test_several_roots_are_joined_and_told_apart() -> None:
+    files = voc_set({"train": ["1"], "val": ["2"]}) | voc_set(
+        {"train": ["1"], "test": ["3"]}, root="other/VOC2012", first_seed=9
+    )
+    found = listing(MemoryFiles(files))
+    assert list(found.entries) == ["VOC2007/1", "VOC2007/2", "VOC2012/1", "VOC2012/3"]
+    assert found.published["train"] == ["VOC2012/1", "VOC2007/1"]
+    assert found.published["VOC2007/train"] == ["VOC2007/1"]
+    assert found.published["test"] == ["VOC2012/3"]
+
+
+@pytest.mark.parametrize(
+    ("names", "roots"),
+    [
+        (["Annotations/1.xml"], {"": ""}),
+        (["a/b/Annotations/1.XML"], {"a/b": "b"}),
+        (
+            ["a/VOC/Annotations/1.xml", "b/VOC/Annotations/1.xml"],
+            {"a/VOC": "a/VOC", "b/VOC": "b/VOC"},
+        ),
+        (["a/JPEGImages/1.jpg"], {"a": "a"}),
+        (["a/train/1.jpg"], {}),
+    ],
+)
+def test_roots_are_found_at_any_depth(names: list[str], roots: dict) -> None:
+    assert find_roots(names) == roots
+
+
+def test_a_set_at_the_top_of_the_archive_is_found() -> None:
+    files = {
+        "Annotations/1.xml": annotation(),
+        "JPEGImages/1.png": picture(1, kind=".png"),
+        "ImageSets/Main/train.txt": b"1\n",
+    }
+    found = listing(MemoryFiles(files))
+    assert found.entries["1"].image == "JPEGImages/1.png"
+    assert found.published == {"train": ["1"]}
+
+
+def test_lists_per_class_are_no_splits() -> None:
+    files = voc_set({"train": ["1"], "val": ["2"]})
+    files[f"{ROOT}/ImageSets/Main/cat_train.txt"] = b"1  1\n"
+    files[f"{ROOT}/ImageSets/Main/my_own.txt"] = b"2\n"
+    assert set(listing(MemoryFiles(files)).published) == {
+        "train", "val", "my_own", "VOC2007/train", "VOC2007/val", "VOC2007/my_own"
+    }  # fmt: skip
+
+
+def test_lists_may_have_a_second_column_blank_lines_and_a_byte_order_mark() -> None:
+    files = voc_set({"train": ["1", "2"]})
+    files[f"{ROOT}/ImageSets/Main/train.txt"] = b"\xef\xbb\xbf1  1\r\n\r\n2 -1\r\n"
+    assert listing(MemoryFiles(files)).published["train"] == ["1", "2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_of_any_encoding_and_line_end_are_read(encoding: str, end: str) -> None:
+    files = voc_set({"train": ["1", "bïld 2"]})
+    files[f"{ROOT}/ImageSets/Main/train.txt"] = f"1{end}bïld 2{end}".encode(encoding)
+    assert listing(MemoryFiles(files)).published["train"] == ["1", "bïld 2"]
+
+
+def test_a_root_that_lost_its_annotations_is_still_a_root() -> None:
+    files = voc_set({"train": ["1"]}) | voc_set({"train": ["7"]}, root="other/VOC2012")
+    del files["other/VOC2012/Annotations/7.xml"]
+    assert listing(MemoryFiles(files)).entries["VOC2012/7"].annotation is None
+
+
+def test_of_several_roots_one_without_lists_can_be_named_as_a_whole() -> None:
+    files = voc_set({"train": ["1"]}) | voc_set({"train": ["7", "8"]}, root="other/VOC2012")
+    del files["other/VOC2012/ImageSets/Main/train.txt"]
+    assert listing(MemoryFiles(files)).published["VOC2012/all"] == ["VOC2012/7", "VOC2012/8"]
+
+
+def test_two_annotations_of_one_id_are_noted() -> None:
+    files = voc_set({"train": ["1"]})
+    files[f"{ROOT}/Annotations/1.XML"] = annotation()
+    entry = listing(MemoryFiles(files)).entries["1"]
+    assert (entry.annotation, entry.listing) == (
+        f"{ROOT}/Annotations/1.XML",
+        f"also {ROOT}/Annotations/1.xml",
+    )
+
+
+def test_missing_parts_are_none() -> None:
+    files = voc_set({"train": ["1", "2", "3"]})
+    del files[f"{ROOT}/JPEGImages/1.jpg"]
+    del files[f"{ROOT}/Annotations/2.xml"]
+    del files[f"{ROOT}/JPEGImages/3.jpg"], files[f"{ROOT}/Annotations/3.xml"]
+    entries = listing(MemoryFiles(files)).entries
+    assert (entries["1"].image, entries["2"].annotation) == (None, None)
+    assert (entries["3"].image, entries["3"].annotation) == (None, None)
+
+
+def test_two_pictures_of_one_id_are_noted() -> None:
+    files = voc_set({"train": ["1"]})
+    files[f"{ROOT}/JPEGImages/1.png"] = picture(7, kind=".png")
+    entry = listing(MemoryFiles(files)).entries["1"]
+    assert entry.image == f"{ROOT}/JPEGImages/1.jpg"
+    assert entry.listing == f"also {ROOT}/JPEGImages/1.png"
+
+
+def test_leftovers_of_operating_systems_are_no_data() -> None:
+    files = voc_set({"train": ["1"]})
+    files[f"{ROOT}/JPEGImages/._1.jpg"] = b"junk"
+    files[f"__MACOSX/{ROOT}/Annotations/._1.xml"] = b"junk"
+    files[f"{ROOT}/.DS_Store"] = b"junk"
+    found = listing(MemoryFiles(files))
+    assert list(found.entries) == ["1"]
+    assert found.entries["1"].listing == "ok"
+
+
+def test_what_holds_no_voc_data_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"memory holds no VOC data.*Annotations"):
+        listing(MemoryFiles({"train/cat/1.jpg": b""}))

@@ -1,0 +1,185 @@
+"""Where the results of a run go: the DVC remote, Git, a release; with a real server."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+from artifacts_of import artifacts
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from receiver import Receiver
+
+from stages.flow import publish
+from stages.flow.flow import reproduce
+from stages.registry.release_gate import Verdict
+from stages.repro.plan import read_plan
+
+
+@pytest.fixture(autouse=True)
+def server(prefect_api: str) -> Iterator[None]:
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        yield
+
+
+@pytest.fixture
+def shared(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy in Git with a DVC remote; returns the bare repository that is its `origin`."""
+    folder = tmp_path_factory.mktemp("shared")
+    (toy / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    remote = store\n"
+        f"['remote \"store\"']\n    url = {folder / 'store'}\n"
+    )
+    (toy / ".gitignore").write_text("/.dvc/tmp\n/.dvc/cache\n/got-*\n/left\n/join\n/runs\n")
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "State")
+    git("clone", "--quiet", "--bare", ".", str(folder / "origin.git"))
+    git("remote", "add", "origin", str(folder / "origin.git"))
+    return folder / "origin.git"
+
+
+def git(*arguments: str) -> str:
+    who = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+    return subprocess.check_output(["git", *who, *arguments], text=True).strip()
+
+
+def branches(origin: Path) -> list[str]:
+    return git("-C", str(origin), "branch", "--list", "runs/*", "--format=%(refname:short)").split()
+
+
+def test_a_clone_continues_from_the_branch_and_pulls_only_what_a_stale_stage_reads(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    state = reproduce(push=True, record="branch", return_state=True)
+    assert state.is_completed(), state.message
+    (branch,) = branches(shared)
+    clone = tmp_path_factory.mktemp("clone")
+    git("clone", "--quiet", "--branch", branch, str(shared), str(clone))
+    with chdir(clone):
+        pipeline = Path("dvc.yaml").read_text()
+        Path("dvc.yaml").write_text(pipeline.replace("cat left got-b", "cat got-b left"))
+        stale = [stage.name for stage in read_plan(missing_is_fine=True).stages if stage.stale]
+        assert stale == ["join"]
+        state = reproduce(pull=True, return_state=True)
+        assert state.is_completed(), state.message
+        assert Path("join").read_text() == "2\n1\n"
+        # what the stage above them read stays in the remote
+        assert Path("left").exists() and not Path("got-a").exists()
+        assert len(list(Path(".dvc/cache/files/md5").glob("*/*"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("verdict", "name", "tags"),
+    [
+        (Verdict("detector@v0.1.0", "not worse", "cards/x.md", "# X\n"), "Released", 1),
+        (Verdict(None, "surely worse"), "NotReleased", 0),
+    ],
+)
+def test_only_a_model_that_passes_is_released_and_either_way_the_run_is_kept(
+    shared: Path,
+    verdict: Verdict,
+    name: str,
+    tags: int,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The comparison itself: tests/pipeline/test_promotion_flow.py."""
+    monkeypatch.setenv("YOLO_WEBHOOK_URL", receiver.url)
+    monkeypatch.setattr(publish, "_TRAINED", "left")
+    monkeypatch.setattr(publish, "PUSHED", {"detector": ("left",)})
+    monkeypatch.setattr(publish, "_judge", lambda *_: verdict)
+    state = reproduce(push=True, record="branch", release="patch", notify=True, return_state=True)
+    assert (state.type.value, state.name) == ("COMPLETED", name), state.message
+    assert verdict.reason in str(state.message)
+    (branch,) = branches(shared)
+    listed = git("-C", str(shared), "tag", "--list", "--format=%(*objectname)").split()
+    assert listed == [git("-C", str(shared), "rev-parse", branch)] * tags
+    if tags:
+        assert git("-C", str(shared), "show", "detector@v0.1.0:cards/x.md") == "# X"
+    shown = artifacts(state)["promotion"]
+    assert verdict.reason in shown and ("Not released" in shown) is (tags == 0)
+    assert receiver.received[-1]["released"] == verdict.tag
+    assert verdict.reason in str(receiver.received[-1]["text"])
+
+
+def test_a_run_with_its_own_parameters_becomes_an_experiment(shared: Path) -> None:
+    state = reproduce(["left"], set=["rate=0.5"], return_state=True)
+    assert state.is_completed(), state.message
+    refs = git("for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (kept,) = [ref for ref in refs if ref.rpartition("/")[2].startswith("run-")]
+    assert "rate: 0.5" in git("show", f"{kept}:params.yaml")
+    assert git("log", "--format=%s", "main").split() == ["State"]
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_run(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_RETRIES", 0)
+    store = shared.parent / "store"
+    store.write_text("no folder")
+    state = reproduce(push=True, record="branch", return_state=True)
+    assert "push failed" in str(state.message)
+    assert branches(shared) == []
+    store.unlink()
+    state = reproduce(push=True, record="branch", return_state=True)
+    assert state.is_completed(), state.message
+    (branch,) = branches(shared)
+    assert len(list(store.glob("files/md5/*/*"))) == 3
+    # nothing is new now: no other record
+    Path("dvc.lock").write_text(git("show", f"{branch}:dvc.lock") + "\n")
+    git("add", "dvc.lock")
+    git("commit", "--quiet", "--message", "Taken over")
+    assert reproduce(push=True, record="branch", return_state=True).is_completed()
+    assert branches(shared) == [branch]
+
+
+def test_results_are_sent_without_git_when_nothing_is_recorded(toy: Path) -> None:
+    store = toy.parent / f"{toy.name}-store"
+    with (toy / ".dvc/config").open("a") as config:
+        config.write(f"    remote = store\n['remote \"store\"']\n    url = {store}\n")
+    for _ in range(2):
+        state = reproduce(push=True, return_state=True)
+        assert state.is_completed(), state.message
+    assert list(store.glob("files/md5/*/*"))
+
+
+def test_what_is_missing_everywhere_is_made_again(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A fresh clone of a project whose results nobody has pushed."""
+    assert reproduce(return_state=True).is_completed()
+    git("add", "--force", "dvc.lock")
+    git("commit", "--quiet", "--message", "Results")
+    git("push", "--quiet", "origin", "main")
+    clone = tmp_path_factory.mktemp("clone")
+    git("clone", "--quiet", str(shared), str(clone))
+    with chdir(clone):
+        plan = read_plan(missing_is_fine=True)
+        assert plan.lost == {"get@a", "get@b", "left", "join"}
+        assert "out join: missing here and in the remote" in plan.table()
+        state = reproduce(pull=True, push=True, return_state=True)
+        assert state.is_completed(), state.message
+        assert Path("join").read_text() == "1\n2\n"
+    other = tmp_path_factory.mktemp("other")
+    git("clone", "--quiet", str(shared), str(other))
+    with chdir(other):
+        assert not any(stage.stale for stage in read_plan(missing_is_fine=True).stages)
+
+
+def test_parameters_of_a_run_that_cannot_start_are_taken_back(toy: Path) -> None:
+    before = (toy / "params.yaml").read_bytes()
+    for options in ({"targets": ["nothing"]}, {"push": True}):
+        state = reproduce(set=["rate=0.5"], record="none", return_state=True, **options)
+        assert state.is_failed()
+        assert (toy / "params.yaml").read_bytes() == before
+
+
+def test_what_has_nowhere_to_go_is_said_before_anything_runs(toy: Path) -> None:
+    state = reproduce(push=True, return_state=True)
+    assert "push needs a DVC remote" in str(state.message)
+    state = reproduce(record="branch", return_state=True)
+    assert "recording the run needs a Git repository" in str(state.message)
+    state = reproduce(release="patch", return_state=True)
+    assert "release needs push and record=branch" in str(state.message)
+    assert not (toy / "got-a").exists()

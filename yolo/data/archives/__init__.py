@@ -1,0 +1,1 @@
+"""Read tar, zip and parquet files in place."""

@@ -1,0 +1,1 @@
+"""Get archives: descriptors, mirrors, Hugging Face."""

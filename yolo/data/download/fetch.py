@@ -1,0 +1,250 @@
+"""Fetch published archives: mirrors in order, resume, retry, and nothing seen before it is right.
+
+A partial file and what is known of it (`NAME.part`, `NAME.part.json`) stay in the folder when the
+process dies, and the next call goes on from there.
+"""
+
+import errno
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolo.data.archives.reader import Archives, Limits
+from yolo.data.download.descriptor import Archive
+from yolo.data.download.remote_file import TransferError, open_at
+from yolo.errors import UserError
+from yolo.files import digest, write_json
+from yolo.runtime.meter import Meter
+
+_SPARE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When to try again and when to give up; seconds."""
+
+    attempts: int = 4
+    """Attempts at one address that bring no new byte."""
+    first_wait: float = 1.0
+    """Wait after the first failure; it doubles with each further one."""
+    connect_timeout: float = 15.0
+    read_timeout: float = 60.0
+    """Without a single byte."""
+    sleep: Callable[[float], None] = time.sleep
+
+
+def fetch_all(
+    archives: Sequence[Archive],
+    folder: Path,
+    patience: Patience = Patience(),
+    limits: Limits | None = None,
+) -> list[Path]:
+    """Fetch each archive into `folder`, verified; return their paths in the same order.
+
+    An archive that is there already and passes is not fetched again. One without a checksum must
+    be readable within `limits`.
+
+    Raises:
+        UserError: an archive that no address sends whole and right (with the reason of each), or
+            too little room on the disk.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [a for a in archives if not (folder / a.name).exists()]
+    needed = sum((a.size or 0) - _size(_part(a, folder)) for a in missing)
+    _check_room(folder, needed, ", ".join(a.name for a in missing))
+    return [fetch(archive, folder, patience, limits) for archive in archives]
+
+
+def fetch(
+    archive: Archive, folder: Path, patience: Patience = Patience(), limits: Limits | None = None
+) -> Path:
+    """Fetch one archive, as `fetch_all` does."""
+    path = folder / archive.name
+    record = folder / f"{archive.name}.json"
+    if path.exists():
+        if _is_right(archive, path, record):
+            print(f"{archive.name} is there already and verified", file=sys.stderr)
+            return path
+        print(f"{archive.name} is there but is not what is wanted; fetching it", file=sys.stderr)
+        path.unlink()
+    part = _part(archive, folder)
+    reasons = []
+    for url in archive.urls:
+        try:
+            _fetch_from(url, archive, part, patience, limits)
+            break
+        except TransferError as error:
+            reasons.append(f"  {url}: {error}")
+    else:
+        raise UserError(
+            f"{archive.name} could not be fetched:\n" + "\n".join(reasons) + "\n"
+            "Check the network and try again (what has arrived is kept), add a mirror to the "
+            "descriptor, or fetch it by other means and set data.<set>.source to its path. When "
+            "every mirror has another checksum or size, the published file has changed: make sure "
+            "of it, then correct the descriptor."
+        )
+    if archive.checksum is None:
+        found = digest(part)
+        print(
+            f"{archive.name}: no checksum was known; sha256 {found} is recorded "
+            "(write it into the descriptor to make it binding)",
+            file=sys.stderr,
+        )
+        write_json(record, {"urls": archive.urls, "sha256": found})
+    part.replace(path)
+    _note(part).unlink(missing_ok=True)
+    return path
+
+
+def _fetch_from(
+    url: str, archive: Archive, part: Path, patience: Patience, limits: Limits | None
+) -> None:
+    """Complete `part` from one address and verify it; `TransferError` when that cannot be done."""
+    failures = most = 0
+    while True:
+        resumed = False
+        try:
+            resumed = _transfer(url, archive, part, patience)
+            _verify(archive, part, limits)
+            return
+        except _WrongContent as error:
+            _discard(part)
+            # the bytes that were there before may be the wrong ones
+            if not resumed:
+                raise TransferError(str(error), permanent=True) from None
+            reason, wait = str(error), 0.0
+        except TransferError as error:
+            if error.restart:
+                _discard(part)
+            if error.permanent:
+                raise
+            reason, wait = str(error), error.wait
+        failures = 1 if _size(part) > most else failures + 1
+        most = max(most, _size(part))
+        if failures >= patience.attempts:
+            raise TransferError(f"{reason} ({failures} attempts without a new byte)")
+        wait = max(wait, patience.first_wait * 2 ** (failures - 1))
+        print(f"{archive.name}: {reason}; again in {wait:.0f} s", file=sys.stderr)
+        patience.sleep(wait)
+
+
+def _transfer(url: str, archive: Archive, part: Path, patience: Patience) -> bool:
+    """Append what is missing to `part`; return whether some of it was there before."""
+    validator = _prepare(url, archive, part)
+    offset = _size(part)
+    if archive.size is not None and offset == archive.size:
+        return True
+    timeouts = (patience.connect_timeout, patience.read_timeout)
+    with open_at(url, offset, validator, timeouts) as body:
+        if None not in (archive.size, body.total) and body.total != archive.size:
+            raise TransferError(
+                f"it has {body.total} bytes, {archive.size} are expected", permanent=True
+            )
+        if body.total is not None:
+            _check_room(part.parent, body.total - body.start, archive.name)
+        write_json(
+            _note(part),
+            {"url": url, "validator": body.validator, "checksum": archive.checksum},
+        )
+        try:
+            # unbuffered: what has arrived survives the process
+            with (
+                part.open("r+b" if part.exists() else "wb", buffering=0) as file,
+                Meter(archive.name, body.start, body.total) as meter,
+            ):
+                file.seek(body.start)
+                file.truncate()
+                for chunk in body.chunks:
+                    file.write(chunk)
+                    meter.add(len(chunk))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(f"{part.parent}: no room left on the disk; free some") from None
+    total = archive.size if body.total is None else body.total
+    if total is not None and _size(part) < total:
+        raise TransferError(f"it ended after {_size(part)} of {total} bytes")
+    return body.start > 0
+
+
+def _prepare(url: str, archive: Archive, part: Path) -> str | None:
+    """Discard a partial file that may be of another content; return its version at this address."""
+    note = _read_note(_note(part))
+    checksum = list(archive.checksum) if archive.checksum else None
+    same_address = note.get("url") == url
+    same_checksum = checksum is not None and note.get("checksum") == checksum
+    validator = note.get("validator") if same_address else None
+    if not same_checksum and not validator:
+        _discard(part)
+    if archive.size is not None and _size(part) > archive.size:
+        _discard(part)
+    return validator
+
+
+class _WrongContent(Exception):
+    """Everything has arrived, but it is not what it should be."""
+
+
+def _verify(archive: Archive, path: Path, limits: Limits | None) -> None:
+    size = _size(path)
+    if archive.size is not None and size != archive.size:
+        raise _WrongContent(f"{archive.name} has {size} bytes, {archive.size} are expected")
+    if archive.checksum is not None:
+        algorithm, expected = archive.checksum
+        found = digest(path, algorithm)
+        if found != expected:
+            raise _WrongContent(
+                f"checksum mismatch of {archive.name}: {algorithm} {found}, expected {expected}"
+            )
+        return
+    try:
+        Archives(path, limits).close()
+    except UserError as error:
+        raise _WrongContent(f"what it sent is no archive ({error})") from None
+
+
+def _is_right(archive: Archive, path: Path, record: Path) -> bool:
+    """Whether the file that is there is the one that is wanted."""
+    if archive.size is not None and _size(path) != archive.size:
+        return False
+    if archive.checksum is not None:
+        algorithm, expected = archive.checksum
+        return digest(path, algorithm) == expected
+    return _read_note(record) == {"urls": archive.urls, "sha256": digest(path)}
+
+
+def _check_room(folder: Path, needed: int, what: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > 0 and needed + _SPARE_BYTES > free:
+        raise UserError(
+            f"{what}: {needed} bytes are to come and {folder} has room for {free}; free some"
+        )
+
+
+def _part(archive: Archive, folder: Path) -> Path:
+    return folder / f"{archive.name}.part"
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Clean sets on disk: Arrow files of encoded images."""

@@ -1,0 +1,1 @@
+"""Read any data set, apply the rules and write the clean set."""

@@ -1,0 +1,142 @@
+"""Carry the policies out: which pictures and objects of the tables are admitted, and how."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from yolo.data.validate.rules import Rule, shown
+from yolo.data.validate.tables import Columns, box_columns
+from yolo.files import replacing
+
+Box = tuple[float, float, float, float]
+_CHOICE = "unknown_class"
+_REJECTED_HEADER = ("file", "object", "rule", "value", "action")
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One row that breaks one rule, and what was done."""
+
+    file: str
+    object: int
+    """Number of the object in its file, from 1; 0: the picture as a whole."""
+    rule: str
+    value: str
+    action: str
+
+
+@dataclass
+class Kind:
+    """What is admitted of one table, by row."""
+
+    admitted: list[bool]
+    unasked: list[bool]
+    """Dropped for its class: nobody asked for it, so it is no loss."""
+    lost: list[bool]
+    """Dropped for any other reason."""
+
+    @classmethod
+    def whole(cls, rows: int) -> Self:
+        """Everything is admitted."""
+        return cls([True] * rows, [False] * rows, [False] * rows)
+
+    def drop(self, row: int, rule: str) -> None:
+        """Drop one row."""
+        self.admitted[row] = False
+        (self.unasked if rule == _CHOICE else self.lost)[row] = True
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What of the tables is admitted."""
+
+    images: Kind
+    objects: Kind
+    boxes: dict[int, Box]
+    """Clipped boxes by row of the object."""
+    findings: list[Finding]
+    """Sorted."""
+
+    def admitted(self, name: str, table: Columns) -> Columns:
+        """The admitted rows of `images` or `objects`, boxes as clipped."""
+        kept = getattr(self, name).admitted
+        rows = [row for row, admitted in enumerate(kept) if admitted]
+        result = {column: [values[row] for row in rows] for column, values in table.items()}
+        if name == "objects":
+            for place, row in enumerate(rows):
+                if row in self.boxes:
+                    width, height = table["width"][row], table["height"][row]
+                    for column, value in box_columns(self.boxes[row], width, height).items():
+                        result[column][place] = value
+        return result
+
+    def losses(self) -> Columns:
+        """Table with a row for pictures and one for objects: what, listed, lost, share."""
+        table: Columns = {"what": [], "listed": [], "lost": [], "share": []}
+        for what, kind in (("pictures", self.images), ("objects", self.objects)):
+            pairs = list(zip(kind.lost, kind.unasked, strict=True))
+            lost = sum(lost and not unasked for lost, unasked in pairs)
+            listed = sum(not unasked for _, unasked in pairs)
+            row = {"what": what, "listed": listed, "lost": lost, "share": lost / max(1, listed)}
+            for column, values in table.items():
+                values.append(row[column])
+        return table
+
+
+def admit(
+    tables: Mapping[str, Columns],
+    broken: Sequence[tuple[Rule, Sequence[int]]],
+    policies: Mapping[str, str],
+) -> Admission:
+    """Decide row by row; a picture takes its objects with it.
+
+    Args:
+        tables: `images` and, for detection, `objects`.
+        broken: Rules on these tables and the rows that break them.
+        policies: Action by the name of the rule. `fail` drops nothing: the caller fails.
+    """
+    object_rows = tables["objects"]["image_row"] if "objects" in tables else []
+    images = Kind.whole(len(tables["images"]["name"]))
+    objects = Kind.whole(len(object_rows))
+    boxes: dict[int, Box] = {}
+    findings = []
+    for rule, rows in broken:
+        table = tables[rule.table]
+        for row in rows:
+            action = policies[rule.name]
+            if action == "clip":
+                box = _clipped(table, row)
+                boxes[row] = box
+                if box[0] >= box[2] or box[1] >= box[3]:
+                    action = "drop_object"
+            if action == "drop_object":
+                objects.drop(row, rule.name)
+            elif action == "drop_image":
+                images.drop(row if rule.table == "images" else object_rows[row], rule.name)
+            number = table["object"][row] if rule.table == "objects" else 0
+            findings.append(
+                Finding(table["file"][row], number, rule.name, shown(rule, table, row), action)
+            )
+    for row, image_row in enumerate(object_rows):
+        objects.admitted[row] &= images.admitted[image_row]
+        objects.unasked[row] |= images.unasked[image_row]
+        objects.lost[row] |= images.lost[image_row]
+    return Admission(images, objects, boxes, sorted(findings))
+
+
+def _clipped(objects: Columns, row: int) -> Box:
+    """The part of the box that lies in the picture; empty when there is none."""
+    width, height = objects["width"][row], objects["height"][row]
+    xmin, ymin, xmax, ymax = (objects[side][row] for side in ("xmin", "ymin", "xmax", "ymax"))
+    return max(1.0, xmin), max(1.0, ymin), min(float(width), xmax), min(float(height), ymax)
+
+
+def write_rejected(path: Path, findings: Sequence[Finding]) -> None:
+    """Write all findings as CSV."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_REJECTED_HEADER)
+        for found in findings:
+            writer.writerow((found.file, found.object or "", found.rule, found.value, found.action))

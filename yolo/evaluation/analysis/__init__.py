@@ -1,0 +1,1 @@
+"""Measures of detections: COCO AP, intervals, errors, calibration, confusion."""

@@ -1,0 +1,241 @@
+"""The files of the Pascal VOC development kit: annotations in, detections in and out.
+
+`comp4_det_<split>_<class>.txt` has a line `image score xmin ymin xmax ymax` per detection of the
+class, corners in 1-based inclusive pixels.
+"""
+
+import math
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+from yolo.errors import UserError
+from yolo.files import replacing
+from yolo.metrics.voc_ap import Detections, Truth
+
+DECIMALS = 6
+"""Of scores and corners, as the original writes them (yolo.c: print_yolo_detections)."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotated objects of a split. `images` and `classes` name the indices in `truth`."""
+
+    images: tuple[str, ...]
+    classes: tuple[str, ...]
+    truth: Truth
+
+
+def rounded(detections: Detections) -> Detections:
+    """The same detections with scores and corners as a detection file holds them."""
+    return Detections(
+        detections.image,
+        detections.label,
+        np.round(detections.score.astype(np.float64), DECIMALS),
+        np.round(detections.box.astype(np.float64), DECIMALS),
+    )
+
+
+def write_detections(
+    folder: Path,
+    detections: Detections,
+    images: Sequence[str],
+    classes: Sequence[str],
+    split: str,
+) -> None:
+    """Write a file per class into `folder`, an empty one for a class without detections.
+
+    Reading them back gives `rounded(detections)`, the rows of each class in their order.
+    """
+    columns = [
+        detections.image.tolist(),
+        detections.score.tolist(),
+        *detections.box.T.tolist(),
+    ]
+    lines: list[list[str]] = [[] for _ in classes]
+    for label, image, *numbers in zip(detections.label.tolist(), *columns, strict=True):
+        values = " ".join(f"{number:.{DECIMALS}f}" for number in numbers)
+        lines[label].append(f"{images[image]} {values}\n")
+    for name, rows in zip(classes, lines, strict=True):
+        with replacing(folder / f"comp4_det_{split}_{name}.txt") as temporary:
+            temporary.write_text("".join(rows), encoding="utf-8")
+
+
+def detection_files(folder: Path, split: str) -> dict[str, Path]:
+    """Class name → its `<competition>_det_<split>_<class>.txt`, sorted by name.
+
+    Raises:
+        UserError: The folder has no such file, or two of one class.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; it should hold comp4_det_{split}_<class>.txt")
+    pattern = re.compile(rf"[^_]+_det_{re.escape(split)}_(?P<name>.+)\.txt")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if match := pattern.fullmatch(path.name):
+            name = match["name"]
+            if name in files:
+                raise UserError(f"{files[name]} and {path} are both of class {name}; keep one")
+            files[name] = path
+    if not files:
+        raise UserError(f"{folder} has no file named comp4_det_{split}_<class>.txt")
+    return files
+
+
+def read_detections(
+    files: Mapping[str, Path], images: Sequence[str], classes: Sequence[str]
+) -> Detections:
+    """Read detection files, passing over empty lines; `images` and `classes` give the indices.
+
+    Raises:
+        UserError: A class is not in `classes`, a line is malformed or of an unknown image.
+    """
+    image_index = {name: index for index, name in enumerate(images)}
+    class_index = {name: index for index, name in enumerate(classes)}
+    # compact: millions of lines are usual
+    image, label, numbers = array("q"), array("q"), array("d")
+    for name, path in files.items():
+        if name not in class_index:
+            raise UserError(f"{path}: unknown class {name}; known: {', '.join(classes)}")
+        for place, line in enumerate(_lines(path), 1):
+            if not line.strip():
+                continue
+            # from the right, because a file name may hold spaces
+            fields = line.rsplit(None, 5)
+            row = _numbers(fields[1:])
+            if len(fields) != 6 or row is None:
+                raise UserError(
+                    f"{path}:{place}: {line.strip()[:80]!r} should be "
+                    "`image score xmin ymin xmax ymax` with finite numbers"
+                )
+            index = image_index.get(fields[0].strip())
+            if index is None:
+                raise UserError(
+                    f"{path}:{place}: image {fields[0]!r} is not in the split "
+                    f"({len(images)} images); is it another split's detection?"
+                )
+            image.append(index)
+            label.append(class_index[name])
+            numbers.extend(row)
+    table = np.array(numbers).reshape(-1, 5)
+    return Detections(np.array(image), np.array(label), table[:, 0], table[:, 1:])
+
+
+def read_annotations(devkit: Path, split: str) -> Annotations:
+    """Read `ImageSets/Main/<split>.txt` of a year's folder and its `Annotations`; no picture.
+
+    Classes are those of the objects, sorted.
+
+    Raises:
+        UserError: A file is missing or is not what the devkit holds there.
+    """
+    listing = devkit / "ImageSets" / "Main" / f"{split}.txt"
+    if not listing.is_file():
+        found = ", ".join(sorted(path.stem for path in listing.parent.glob("*.txt"))) or "none"
+        raise UserError(f"{listing} does not exist; splits there: {found}")
+    images = tuple(line.strip() for line in _lines(listing) if line.strip())
+    if len(set(images)) != len(images):
+        double = next(name for name in images if images.count(name) > 1)
+        raise UserError(f"{listing}: image {double} is listed more than once")
+    objects = [
+        (index, *found)
+        for index, image in enumerate(images)
+        for found in _objects(devkit / "Annotations" / f"{image}.xml")
+    ]
+    classes = tuple(sorted({name for _, name, _, _ in objects}))
+    return Annotations(
+        images,
+        classes,
+        Truth(
+            image=np.array([row[0] for row in objects], dtype=np.int64),
+            label=np.array([classes.index(row[1]) for row in objects], dtype=np.int64),
+            box=np.array([row[2] for row in objects], dtype=np.float64).reshape(-1, 4),
+            difficult=np.array([row[3] for row in objects], dtype=bool),
+        ),
+    )
+
+
+def check_classes(files: Mapping[str, Path], classes: Sequence[str]) -> list[str]:
+    """Say which files are of a class that no object has: their AP is undefined.
+
+    Raises:
+        UserError: Such a name differs from an object's only in case or spacing.
+    """
+    plain = {_plain(name): name for name in classes}
+    notes = []
+    for name, path in files.items():
+        if name in classes:
+            continue
+        if _plain(name) in plain:
+            raise UserError(
+                f"{path}: unknown class {name!r}; the annotations call it "
+                f"{plain[_plain(name)]!r}: rename the file"
+            )
+        notes.append(f"{path}: no object of the split is a {name!r}; its AP is undefined")
+    return notes
+
+
+def with_classes(annotations: Annotations, names: Sequence[str]) -> Annotations:
+    """The same objects under the classes of both the annotations and `names`, sorted."""
+    classes = tuple(sorted({*annotations.classes, *names}))
+    new = np.array([classes.index(name) for name in annotations.classes], dtype=np.int64)
+    old = annotations.truth
+    truth = Truth(old.image, new[old.label], old.box, old.difficult)
+    return Annotations(annotations.images, classes, truth)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).casefold()
+
+
+def _objects(path: Path) -> list[tuple[str, list[float], bool]]:
+    try:
+        tree = parse(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist, but its image is in the split") from None
+    except (ParseError, DefusedXmlException, OSError) as error:
+        raise UserError(f"{path} is no readable annotation: {error}") from None
+    objects = []
+    for place, element in enumerate(tree.iter("object"), 1):
+        name = (element.findtext("name") or "").strip()
+        corners = _corners(element)
+        if not name or corners is None:
+            raise UserError(
+                f"{path}: object {place} needs a name and a bndbox with xmin ymin xmax ymax"
+            )
+        objects.append((name, corners, (element.findtext("difficult") or "0").strip() == "1"))
+    return objects
+
+
+def _corners(element: Element) -> list[float] | None:
+    texts = [
+        element.findtext(f"bndbox/{corner}") or "" for corner in ("xmin", "ymin", "xmax", "ymax")
+    ]
+    return _numbers(texts)
+
+
+def _numbers(texts: Sequence[str]) -> list[float] | None:
+    # Python reads 1_000 and digits of other scripts, the devkit's readers do not
+    if any("_" in text or not text.isascii() for text in texts):
+        return None
+    try:
+        values = [float(text) for text in texts]
+    except ValueError:
+        return None
+    return values if all(map(math.isfinite, values)) else None
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines ended by any of the three systems' ends, and by no other character."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from file
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no readable text file: {error}") from None

@@ -1,0 +1,1 @@
+"""The detector's report page, its plots and drawings."""

@@ -1,0 +1,55 @@
+"""What the pages have in common: their frame, how numbers read, tables of plain values."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+
+def environment(package: str) -> Environment:
+    """Templates of `package` with the filters that they use; `page.html` is their frame."""
+    templates = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("yolo.evaluation.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    templates.filters |= {
+        "percent": _percent,
+        "signed": lambda value: "" if np.isnan(value) else f"{100 * value:+.1f}",
+        "interval": _interval,
+        "width": lambda value: f"{0 if np.isnan(value) else 100 * value:.1f}%",
+        "thousands": lambda value: f"{value:,}",
+    }
+    return templates
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values under dotted names, sorted."""
+    rows: list[tuple[str, str]] = []
+    for key, value in sorted(values.items()):
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", plain(value)))
+    return rows
+
+
+def plain(value: Any) -> str:
+    """A value of a card or of parameters as text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:.1f}"  # noqa: RUF001
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return "–" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"  # noqa: RUF001

@@ -1,0 +1,113 @@
+"""Whatever a caller has of a picture, as (H, W, 3) uint8 RGB."""
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from yolo.errors import UserError
+from yolo.model.detector.predict import Picture
+
+AnyPicture = str | PathLike[str] | Image.Image | NDArray[np.generic] | Tensor
+"""A path; a PIL image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); a tensor (1 or 3, H, W).
+
+Numbers are uint8, uint16 (arrays only) or float in [0, 1], colours in the order RGB. Grey becomes
+RGB, transparency is dropped.
+"""
+
+
+def is_one(images: AnyPicture | Iterable[AnyPicture]) -> bool:
+    """Whether this is one picture and not several; arrays and tensors of 4 dimensions are many."""
+    if isinstance(images, np.ndarray | Tensor):
+        return images.ndim < 4
+    return isinstance(images, str | PathLike | Image.Image)
+
+
+def to_picture(image: AnyPicture) -> Picture:
+    """(H, W, 3) uint8 RGB of any picture.
+
+    A file is read as a viewer shows it, turned by its EXIF orientation; a PIL image, an array and
+    a tensor are taken as they are.
+
+    Raises:
+        UserError: A file is missing, truncated, damaged or no picture.
+        ValueError: An array or tensor has another shape, type or range.
+    """
+    if isinstance(image, str | PathLike):
+        return read_picture(Path(image))
+    if isinstance(image, Image.Image):
+        return _from_array(np.asarray(_plain(image)))
+    if isinstance(image, Tensor):
+        if image.ndim != 3 or image.shape[0] not in (1, 3):
+            raise ValueError(
+                f"a tensor of shape {tuple(image.shape)} is no picture: (3, H, W) or (1, H, W)"
+            )
+        return _from_array(image.detach().cpu().permute(1, 2, 0).numpy())
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    raise TypeError(f"{type(image).__name__} is no picture: a path, PIL image, array or tensor")
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture file of any format, whatever its name says, turned as a viewer shows it.
+
+    Training and scoring take the stored pixels instead, which are what VOC's boxes count
+    (`yolo.data.store.images.decode`).
+
+    Raises:
+        UserError: The file cannot be read, or is truncated, damaged or no picture.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+    return decode_upright(data, str(path))
+
+
+def decode_upright(data: bytes, name: str) -> Picture:
+    """As `read_picture`, from encoded bytes that an error calls `name`."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        image = None
+    if image is None:
+        why = "it is truncated, damaged or no picture" if data else "it is empty"
+        raise UserError(f"{name} cannot be decoded: {why}")
+    return np.asarray(image, np.uint8)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    return image if image.mode.startswith("I;16") else image.convert("RGB")
+
+
+def _from_array(array: NDArray[np.generic]) -> Picture:
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(
+            f"an array of shape {array.shape} is no picture: (H, W), (H, W, 1), (H, W, 3) or "
+            "(H, W, 4)"
+        )
+    pixels = _to_bytes(array[..., :3])
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def _to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array.astype(np.uint8, copy=False)
+    if array.dtype == np.uint16:
+        return (array.astype(np.uint16, copy=False) >> 8).astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        values = array.astype(np.float32, copy=False)
+        # negated, so that NaN is refused
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"a picture of floats from {values.min():g} to {values.max():g}; [0, 1] is allowed"
+            )
+        return np.rint(values * 255).astype(np.uint8)
+    raise ValueError(f"a picture of {array.dtype}; uint8, uint16 or float in [0, 1] is allowed")

@@ -1,0 +1,1 @@
+"""Average precision by the VOC protocols."""

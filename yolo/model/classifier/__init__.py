@@ -1,0 +1,1 @@
+"""The classifier that a backbone is pre-trained as."""

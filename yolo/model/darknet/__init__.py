@@ -1,0 +1,1 @@
+"""The original program's .cfg and .weights files."""

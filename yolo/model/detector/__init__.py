@@ -1,0 +1,1 @@
+"""The detector: heads, backbone weights and prediction."""

@@ -1,0 +1,185 @@
+"""The detector: a backbone, and the head that predicts S x S cells (paper section 2)."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from yolo.class_names import problem_with
+from yolo.errors import UserError
+from yolo.model.detector.heads import head, head_rows, head_stride
+from yolo.model.network import backbones, layer_specs, weights
+from yolo.model.network.backbones import Backbone
+from yolo.model.network.build import initialise, stack
+from yolo.model.network.layer_specs import Row
+from yolo.model.network.layers import Convolutional, InputRange
+from yolo.model.network.networks import input_range
+from yolo.model.network.output_layers import Cells
+
+_LARGEST_INPUT = 8192
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """What determines a detector but its weights."""
+
+    network: str
+    """A name of `yolo.model.network.networks`."""
+    width: float
+    """Factor on the channels of hidden layers; torchvision's backbones keep theirs."""
+    input_size: int
+    """Side in pixels of the square input."""
+    grid: int
+    """S. Free with a connected output; input_size / stride with a convolutional one."""
+    boxes: int
+    """B, boxes per cell."""
+    classes: tuple[str, ...]
+
+
+class Detector(nn.Module):
+    """`forward`: images (N, 3, side, side), RGB in [0, 1], to the flat vector (N, S*S*(C + 5B)).
+
+    The vector is the original's: [S*S*C class scores, cell by cell][S*S*B confidences]
+    [S*S*B*4 x, y, root of w, root of h].
+    """
+
+    def __init__(
+        self, spec: DetectorSpec, input_range: str, backbone: Backbone, head: tuple[Row, ...]
+    ) -> None:
+        """Make the layers, weights not set."""
+        super().__init__()
+        self.spec = spec
+        self._backbone, self._head = backbone, head
+        self.input_range = InputRange(input_range)
+        side = spec.input_size
+        self.backbone, shape = backbones.make_backbone(backbone, (3, side, side))
+        self.head, self._output = stack(head, shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Predict."""
+        return self.head(self.backbone(self.input_range(images)))
+
+    def check(self) -> None:
+        """ValueError unless the layers give what `spec` says, for an input that can be had."""
+        spec = self.spec
+        side = spec.input_size
+        if side > _LARGEST_INPUT:
+            raise ValueError(f"input_size {side} is above {_LARGEST_INPUT} pixels")
+        given = math.prod(self._output)
+        if given != spec.grid * spec.grid * (len(spec.classes) + 5 * spec.boxes):
+            raise ValueError(
+                f"the layers give {given} values, which is not what {spec.grid} x {spec.grid} "
+                f"cells with {spec.boxes} boxes and {len(spec.classes)} classes take"
+            )
+
+    def card(self) -> dict[str, Any]:
+        """All that is needed to build the detector again, as plain values."""
+        return {
+            "kind": "detector",
+            **asdict(self.spec),
+            "input_range": self.input_range.name,
+            "backbone": backbones.to_json(self._backbone),
+            "head": layer_specs.to_json(self._head),
+        }
+
+
+def build_detector(spec: DetectorSpec, seed: int = 0) -> Detector:
+    """Make a detector with the original's random initial weights.
+
+    The last convolution of a convolutional head starts close to zero (normal, deviation .01).
+    UserError for an unknown network, for an input that is too small for it, and for a grid that a
+    convolutional head cannot give, saying which values fit.
+    """
+    backbone = backbones.backbone_of(spec.network, spec.width)
+    _check_grid(spec, backbones.stride_of(backbone))
+    added = head_rows(
+        spec.network, spec.width, grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes)
+    )
+    with torch.random.fork_rng(devices=[]):
+        # torchvision's models draw their own first weights
+        torch.manual_seed(seed)
+        try:
+            detector = Detector(spec, input_range(spec.network), backbone, added)
+        except ValueError as error:
+            raise UserError(
+                f"network {spec.network} at {spec.input_size} pixels: {error}"
+            ) from None
+    generator = torch.Generator().manual_seed(seed)
+    initialise(detector, generator)
+    if isinstance(detector.head[-1], Cells):
+        _start_near_zero(detector.head[-2], generator)
+    return detector
+
+
+def save_detector(path: Path, detector: Detector, **extras: Any) -> None:
+    """Write weights and card, with `extras` (plain values) added to the card."""
+    weights.write(path, detector.state_dict(), {**extras, **detector.card()})
+
+
+def load_detector(path: Path) -> Detector:
+    """The detector of a file, in evaluation mode; UserError when the file is no detector's.
+
+    The file alone is enough: its card holds every layer, so that it is read as it was written even
+    after a network table has changed, and an imported network is read like our own.
+    """
+    tensors, card = weights.read(path)
+    weights.expect_kind(path, card, "detector")
+    with weights.reading_card(path), torch.device("meta"):
+        spec = spec_of(card)
+        backbone = backbones.from_json(card["backbone"])
+        detector = Detector(
+            spec, card["input_range"], backbone, layer_specs.from_json(card["head"])
+        )
+        detector.check()
+    detector.input_range = InputRange(card["input_range"])
+    weights.load_into(detector, tensors, path, assign=True)
+    return detector.eval()
+
+
+def spec_of(card: dict[str, Any]) -> DetectorSpec:
+    """What a detector's card says; KeyError, TypeError or ValueError when it is none."""
+    classes = card["classes"]
+    if not isinstance(classes, list) or not classes:
+        raise ValueError("classes is no list of names")
+    if problem := problem_with(classes):
+        raise ValueError(problem)
+    for name in ("input_size", "grid", "boxes"):
+        # a bool is an int, too
+        if type(card[name]) is not int or card[name] < 1:
+            raise ValueError(f"{name} is {card[name]!r} and should be a whole number from 1 up")
+    return DetectorSpec(
+        network=card["network"],
+        width=card["width"],
+        input_size=card["input_size"],
+        grid=card["grid"],
+        boxes=card["boxes"],
+        classes=tuple(classes),
+    )
+
+
+def _check_grid(spec: DetectorSpec, backbone_stride: int) -> None:
+    if head(spec.network).output == "connected":
+        return
+    stride = backbone_stride * head_stride(spec.network)
+    if spec.grid * stride == spec.input_size:
+        return
+    fits = [side for side in (spec.input_size // stride, spec.input_size // stride + 1) if side]
+    if spec.input_size % stride == 0:
+        fits = fits[:1]
+    pairs = " or ".join(f"grid {side} with input_size {side * stride}" for side in fits)
+    raise UserError(
+        f"model.grid {spec.grid} and model.input_size {spec.input_size} do not fit network "
+        f"{spec.network}: its output is convolutional, one cell per {stride} pixels, so grid must "
+        f"be input_size / {stride}; {pairs} would fit, and input_size {spec.grid * stride} fits "
+        f"grid {spec.grid}"
+    )
+
+
+@torch.no_grad()
+def _start_near_zero(layer: nn.Module, generator: torch.Generator) -> None:
+    assert isinstance(layer, Convolutional)
+    if not layer.weight.is_meta:
+        layer.weight.normal_(0, 0.01, generator=generator)

@@ -1,0 +1,1 @@
+"""Layer specifications turned into modules, backbones and weights files."""

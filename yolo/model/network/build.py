@@ -1,0 +1,91 @@
+"""From rows to layers: one after the other, with the original's first weights."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from yolo.model.network.layer_specs import (
+    AvgPool,
+    BoxRoots,
+    CellMap,
+    Connected,
+    Conv,
+    Crop,
+    Detection,
+    Dropout,
+    Local,
+    MaxPool,
+    Row,
+    Shape,
+    Softmax,
+)
+from yolo.model.network.layers import (
+    AveragePooling,
+    CentreCrop,
+    Convolutional,
+    DropoutLayer,
+    FullyConnected,
+    Layer,
+    LocallyConnected2d,
+    MaxPooling,
+    SoftmaxLayer,
+)
+from yolo.model.network.output_layers import Cells, DetectionLayer, Roots
+
+_LAYERS: dict[type[Row], Callable[[Any, Shape], Layer]] = {
+    Conv: Convolutional,
+    MaxPool: MaxPooling,
+    Local: LocallyConnected2d,
+    Connected: FullyConnected,
+    Dropout: DropoutLayer,
+    AvgPool: AveragePooling,
+    Softmax: SoftmaxLayer,
+    Crop: CentreCrop,
+    Detection: DetectionLayer,
+    CellMap: Cells,
+    BoxRoots: Roots,
+}
+_NEED_MAPS = (Conv, MaxPool, Local, AvgPool, Crop)
+
+
+def make_layer(row: Row, shape: Shape) -> Layer:
+    """The layer of a row for inputs of `shape`, weights not set; ValueError if it cannot be."""
+    if isinstance(row, _NEED_MAPS) and len(shape) == 1:
+        shape = (*shape, 1, 1)
+    return _LAYERS[type(row)](row, shape)
+
+
+def stack(rows: Iterable[Row], shape: Shape) -> tuple[nn.Sequential, Shape]:
+    """The layers of `rows` one after the other, weights not set, and the shape they end with."""
+    layers = nn.Sequential()
+    for row in rows:
+        layer = make_layer(row, shape)
+        layers.append(layer)
+        shape = layer.output_shape
+    return layers, shape
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of every layer as the original does (make_*_layer).
+
+    Convolutions normal with variance 2 / fan-in, connected and local layers uniform in
+    +-sqrt(2 / fan-in), biases 0, batch normalisation 1 and 0.
+    """
+    for layer in module.modules():
+        if not isinstance(layer, Convolutional | LocallyConnected2d | FullyConnected):
+            continue
+        if layer.weight.is_meta:
+            continue
+        if layer.bias is not None:
+            layer.bias.zero_()
+        scale = math.sqrt(2 / math.prod(layer.weight.shape[1:]))
+        if isinstance(layer, LocallyConnected2d):
+            scale = math.sqrt(2 / layer.weight.shape[2])
+        if isinstance(layer, Convolutional):
+            layer.weight.normal_(0, scale, generator=generator)
+        else:
+            layer.weight.uniform_(-scale, scale, generator=generator)

@@ -1,0 +1,1 @@
+"""Where and how fast the code runs, never what it computes."""

@@ -1,0 +1,1 @@
+"""Samples, box augmentation and loss of the detector's training."""

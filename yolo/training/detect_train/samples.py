@@ -1,0 +1,78 @@
+"""Training samples of the detector."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from yolo.data.loading import augment, batch
+from yolo.data.loading.loader import Place
+from yolo.data.store import images
+from yolo.data.store.clean_set import Split
+from yolo.params.detect_train import DetectorAugmentation
+from yolo.training.detect_train import augment_boxes
+
+
+@dataclass(frozen=True)
+class Sample(batch.Sample):
+    """One warped picture and its boxes in random order."""
+
+    boxes: np.ndarray
+    """(n, 5) float32: class, cx, cy, w, h relative to the picture."""
+
+
+@dataclass(frozen=True)
+class Batch(batch.Batch):
+    """Samples side by side."""
+
+    boxes: Tensor
+    """(M, 6) float: number of the picture in the batch, class, cx, cy, w, h relative to it."""
+
+
+class TrainingSamples(Dataset[Sample]):
+    """Randomly cropped, resized and flipped pictures (data.c: load_data_region).
+
+    Difficult objects are no training labels (scripts/voc_label.py).
+    """
+
+    def __init__(
+        self, split: Split, size: int, augmentation: DetectorAugmentation, seed: int
+    ) -> None:
+        self._split, self._size, self._seed = split, size, seed
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._split)
+
+    def __getitem__(self, place: Place) -> Sample:
+        """The picture `index` as it is drawn in `epoch`: a function of the seed and the place."""
+        epoch, index = place
+        name = self._split.name(index)
+        image = images.decode(self._split.image(index), name)
+        rng = augment.sample_rng(self._seed, epoch, index)
+        wanted = self._augmentation
+        height, width = image.shape[:2]
+        crop = augment.draw_crop(rng, width, height, wanted.jitter)
+        flip = wanted.flip and bool(rng.random() < 0.5)
+        colour = augment.draw_colour(rng, wanted.hue, wanted.saturation, wanted.exposure)
+        boxes = augment_boxes.from_voc(
+            self._split.boxes(index), self._split.labels(index), *self._split.size(index)
+        )
+        boxes = boxes[~self._split.difficult(index)]
+        boxes = augment_boxes.move_boxes(boxes, crop, width, height, flip)
+        warped = augment.warp(image, crop, self._size, flip)
+        # The first box of a grid cell becomes its target: a random one.
+        return Sample(name, warped, colour, rng.permutation(boxes))
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Put samples side by side."""
+    rows = [
+        np.column_stack([np.full(len(sample.boxes), number, np.float32), sample.boxes])
+        for number, sample in enumerate(samples)
+    ]
+    boxes = torch.from_numpy(np.concatenate(rows).astype(np.float32))
+    return Batch(**batch.side_by_side(samples), boxes=boxes)

@@ -1,0 +1,1 @@
+"""Console, tracking and reports of failed trainings."""

@@ -1,0 +1,1 @@
+"""Samples and loss of the classifier's training."""

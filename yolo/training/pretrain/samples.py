@@ -1,0 +1,85 @@
+"""Training and validation samples of the classifier."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from yolo.data.loading import augment, batch
+from yolo.data.loading.loader import Place
+from yolo.data.store import images
+from yolo.data.store.clean_set import Split
+from yolo.params.pretrain import ClassifierAugmentation
+
+
+@dataclass(frozen=True)
+class Sample(batch.Sample):
+    """One cropped picture and its class."""
+
+    label: int
+
+
+@dataclass(frozen=True)
+class Batch(batch.Batch):
+    """Samples side by side."""
+
+    labels: Tensor
+    """(N,) int64."""
+
+
+class TrainingSamples(Dataset[Sample]):
+    """Randomly cropped, flipped pictures (image.c: random_augment_image)."""
+
+    def __init__(
+        self, split: Split, size: int, augmentation: ClassifierAugmentation, seed: int
+    ) -> None:
+        self._split, self._size, self._seed = split, size, seed
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._split)
+
+    def __getitem__(self, place: Place) -> Sample:
+        """The picture `index` as it is drawn in `epoch`: a function of the seed and the place."""
+        epoch, index = place
+        name = self._split.name(index)
+        image = images.decode(self._split.image(index), name)
+        rng = augment.sample_rng(self._seed, epoch, index)
+        wanted = self._augmentation
+        height, width = image.shape[:2]
+        crop = augment.draw_classifier_crop(
+            rng, width, height, self._size, wanted.min_crop, wanted.max_crop
+        )
+        flip = wanted.flip and bool(rng.random() < 0.5)
+        colour = augment.draw_colour(rng, wanted.hue, wanted.saturation, wanted.exposure)
+        cropped = augment.warp(image, crop, self._size, flip)
+        return Sample(name, cropped, colour, self._split.label(index))
+
+
+class ValidationSamples(Dataset[Sample]):
+    """The centre of each picture, unchanged in colour."""
+
+    def __init__(self, split: Split, size: int) -> None:
+        self._split, self._size = split, size
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._split)
+
+    def __getitem__(self, place: Place) -> Sample:
+        """The picture `index`, the same in every epoch."""
+        _, index = place
+        name = self._split.name(index)
+        image = images.decode(self._split.image(index), name)
+        height, width = image.shape[:2]
+        crop = augment.centre_crop(width, height)
+        cropped = augment.warp(image, crop, self._size, flip=False)
+        return Sample(name, cropped, (0.0, 1.0, 1.0), self._split.label(index))
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Put samples side by side."""
+    labels = torch.tensor([sample.label for sample in samples])
+    return Batch(**batch.side_by_side(samples), labels=labels)
