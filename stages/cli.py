@@ -1,13 +1,13 @@
 """The command `yolov1`: the library's commands and those of the pipeline."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stages import commands
 from yolo.cli import app, run
-
-app.add_typer(commands.app)
+from yolo.commands.console import Json, print_json
 
 
 @app.command()
@@ -31,6 +31,86 @@ def why(
     from stages.repro.plan import read_plan
 
     print(read_plan(stages or ()).table())
+
+
+@app.command()
+def remote(
+    url: Annotated[str, typer.Argument(help="A folder, s3://, ssh://, http:// or https://.")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of S3-compatible storage that is not Amazon's.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key file for SSH.")] = None,
+) -> None:
+    """Make a folder or server the project's remote, for push and pull.
+
+    Settings go to .dvc/config, which Git keeps; passwords and key files to .dvc/config.local.
+    """
+    from stages.registry.remote import describe, set_up
+
+    described = describe(url, endpoint, key)
+    set_up(described)
+    print(f"the remote is now {described.shared['url']}; commit .dvc/config, then `dvc push`")
+
+
+@app.command()
+def pull(
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH|STAGE]…", help="Default: every out.")
+    ] = None,
+) -> None:
+    """Fetch outs from the remote; the workspace changes only when all have arrived whole."""
+    from stages.registry.pull import pull as pull_outs
+
+    changed = pull_outs(targets or ())
+    print("\n".join(changed) if changed else "everything is there already")
+
+
+@app.command()
+def release(
+    model: Annotated[str, typer.Argument(help="An artifact of dvc.yaml: detector, backbone.")],
+    bump: Annotated[str, typer.Option(help="major, minor or patch: the number that rises.")],
+) -> None:
+    """Judge a model, push its bytes, write its card, tag the commit."""
+    from stages.registry.release import release as release_model
+
+    done = release_model(model, bump)
+    print(f"{done.tag}: {done.reason}")
+    print(f"card: {done.card}; `git push --follow-tags` publishes the version")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the released models with score, data and date."""
+    from stages.registry.versions import released, table
+
+    found = released()
+    if as_json:
+        print_json([{"tag": own.tag, **asdict(own)} for own in found])
+    else:
+        print(table(found))
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="detector@v1.2.0, or detector: the newest.")],
+    repo: Annotated[
+        str | None, typer.Option(help="Folder or Git address of the project; default: this one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Put a copy here; by default only its place is printed.")
+    ] = None,
+) -> None:
+    """Fetch the weights of a released model from any project, checked by their hash."""
+    import shutil
+
+    from yolo.files import replacing
+    from yolo.versions import fetch as fetch_model
+
+    path = fetch_model(model, repo)
+    if out is not None:
+        with replacing(out) as temporary:
+            shutil.copyfile(path, temporary)
+    print(out or path)
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from yolo.errors import UserError
 from yolo.evaluation.classifier import report
 from yolo.files import digest
 from yolo.model.classifier.classifier import ClassifierSpec, build_classifier, save_classifier
+from yolo.model.classifier.imagenet_weights import load_pretrained
 from yolo.model.network import weights
 from yolo.model.network.layers import set_batch_norm_images
-from yolo.model.network.torchvision_models import load_pretrained
 from yolo.params.base import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain, PublishedWeights

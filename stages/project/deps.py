@@ -3,57 +3,86 @@
     python -m stages.project.deps        # rewrite the lists
     python -m stages.project.deps --check
 
-DVC hashes files. A stage must list every file whose edit may change a byte of its outs, and none
-besides, or an edit reruns too little or too much. The list is the transitive closure of the
-script's imports, those inside functions too, without the modules of `EXEMPT`.
+DVC hashes files and folders. A stage must list all code whose edit may change a byte of its outs,
+and as little else as possible, or an edit reruns too little or too much. The code is the transitive
+closure of the script's imports, those inside functions too, without what `EXEMPT` names. A package
+is listed as a folder when the stage uses all of its modules, or when `ACCEPTED` names those that it
+does not use; of other packages the modules are listed one by one.
 """
 
 import io
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from stages.common.entry import run
+from stages.repro.plan import CODE, is_code
 from yolo.errors import UserError
 from yolo.files import replacing
 
 EXEMPT: Mapping[str, str] = {
-    "stages.common.entry": "checks parameters, hands them over as they are, prints errors",
-    "stages.common.exit_status": "says how a training ended, which only the flow reads",
-    "stages.common.launch": "starts processes; what they compute does not depend on who did",
-    "yolo.params.root": "only refuses wrong parameters; so do the blocks of other stages",
-    "yolo.errors": "exceptions: a run that raises one has no outs",
-    "yolo.runtime.progress": "prints",
-    "yolo.runtime.meter": "prints",
+    "stages.common": "starts a script and its processes; checks parameters and passes them on",
+    "yolo.class_names": "only refuses names that cannot be used",
     "yolo.data.validate.messages": "words of errors and warnings",
-    "yolo.runtime.workers": "where and how fast; a test holds that it changes no byte",
-    "yolo.runtime.settings": "where and how fast, by definition not what",
-    "yolo.runtime.threads": "how fast; a test holds that it changes no result",
-    "yolo.training.monitoring.console": "prints",
-    "yolo.training.monitoring.nonfinite": "ends a training that has failed",
-    "yolo.runtime.malloc": "how fast",
-    "yolo.training.monitoring.failed_batch": "writes for inspection when a training has failed",
-    "yolo.evaluation.classifier.report": "draws a page of finished weights: an edit shows at the "
-    "next training, and must not cause one",
-    "yolo.training.monitoring.tracking": "writes to runs/ and the tracker, is never read",
+    "yolo.errors": "exceptions: a run that raises one has no outs",
+    "yolo.evaluation.classifier": "draws a page of finished weights: an edit shows at the next "
+    "training and must not cause one",
+    "yolo.params": "parses params.yaml and refuses what is wrong; it has no defaults, so an edit "
+    "that matters changes params.yaml, which DVC tracks",
+    "yolo.runtime": "where and how fast, never what; tests hold that it changes no byte",
+    "yolo.training.monitoring": "prints, tracks and stops a failed training; is never read",
 }
-"""Modules that cannot change what is trained, and why. What only they import is left out too."""
+"""Packages and modules that cannot change an out, and why. What only they import is left out."""
 
-PACKAGES = ("yolo", "stages")
+ACCEPTED: Mapping[tuple[str, str], frozenset[str]] = {
+    ("validate", "yolo/data/validate"): frozenset({"messages"}),
+    ("evaluate", "yolo/detection"): frozenset({"loss", "targets"}),
+    ("evaluate", "yolo/model/detector"): frozenset({"backbone"}),
+    ("evaluate", "yolo/evaluation/analysis"): frozenset({"comparison"}),
+}
+"""Folders that a stage lists although it does not use these modules of them.
+
+An edit of such a module reruns the stage for nothing: minutes, and the outs keep their bytes. The
+trainings take days and accept none.
+"""
+
 _PIPELINE = Path("dvc.yaml")
 
 
 def code_of_stages(root: Path = Path()) -> dict[str, list[str]]:
-    """Return for each stage of `dvc.yaml` the sorted paths of the code that it depends on."""
+    """Return for each stage of `dvc.yaml` the sorted folders and files of code it depends on."""
     graph = _import_graph()
     return {
-        name: sorted(path for module in closure(graph, _script(stage)) for path in _files(module))
+        name: code_of(name, closure(graph, _script(stage)), root)
         for name, stage in _stages(_load(root / _PIPELINE)).items()
     }
+
+
+def code_of(stage: str, modules: Iterable[str], root: Path = Path()) -> list[str]:
+    """The sorted paths that cover `modules`: a folder where one may stand for its modules."""
+    used: dict[Path, set[str]] = defaultdict(set)
+    for module in modules:
+        folder, _, name = module.rpartition(".")
+        used[Path(*folder.split("."))].add(name)
+    paths = []
+    for folder, names in used.items():
+        unused = modules_in(root / folder) - names
+        if unused <= ACCEPTED.get((stage, folder.as_posix()), frozenset()):
+            paths.append(folder.as_posix())
+        else:
+            paths += [(folder / f"{name}.py").as_posix() for name in names]
+    return sorted(paths)
+
+
+def modules_in(folder: Path) -> set[str]:
+    """Names of the modules and packages right in a folder of code."""
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return packages | {path.stem for path in folder.glob("*.py") if path.stem != "__init__"}
 
 
 def closure(graph: Any, module: str) -> set[str]:
@@ -61,10 +90,15 @@ def closure(graph: Any, module: str) -> set[str]:
     reached, waiting = {module}, [module]
     while waiting:
         for imported in graph.find_modules_directly_imported_by(waiting.pop()):
-            if imported not in reached and imported not in EXEMPT:
+            if imported not in reached and not is_exempt(imported):
                 reached.add(imported)
                 waiting.append(imported)
-    return {name for name in reached if _path(name).name != "__init__.py"}
+    return {name for name in reached if not Path(*name.split(".")).is_dir()}
+
+
+def is_exempt(module: str) -> bool:
+    """Whether `EXEMPT` names the module or a package that holds it."""
+    return any(module == name or module.startswith(f"{name}.") for name in EXEMPT)
 
 
 def with_code(document: Any, code: Mapping[str, Iterable[str]]) -> Any:
@@ -73,11 +107,6 @@ def with_code(document: Any, code: Mapping[str, Iterable[str]]) -> Any:
         data = [dep for dep in stage["deps"] if not is_code(dep)]
         stage["deps"] = CommentedSeq([*data, *code[name]])
     return document
-
-
-def is_code(dep: str) -> bool:
-    """Whether an entry of `deps` is a file of this project's packages."""
-    return PurePosixPath(dep).parts[0] in PACKAGES
 
 
 def regenerated(root: Path = Path()) -> str:
@@ -93,28 +122,16 @@ def _stages(document: Any) -> dict[str, Any]:
 
 
 def _script(stage: Any) -> str:
-    """The module that the stage's command runs: what follows `-m`."""
+    """The module that the stage's command runs: the word after `-m`."""
     words = stage["cmd"].split()
     return words[words.index("-m") + 1]
-
-
-def _files(module: str) -> list[str]:
-    """The module's file, and the templates of its package."""
-    path = _path(module)
-    templates = (path.parent / "templates").glob("*")
-    return [file.as_posix() for file in (path, *templates)]
-
-
-def _path(module: str) -> Path:
-    path = Path(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _import_graph() -> Any:
     import grimp
 
     return grimp.build_graph(
-        *PACKAGES,
+        *CODE,
         exclude_type_checking_imports=True,
         cache_dir=None,
         include_external_packages=False,

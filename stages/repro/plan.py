@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from stages.project.deps import is_code
 from stages.repro.dvc_locks import explain
 from yolo.errors import UserError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
+
+CODE = ("yolo", "stages")
+"""The packages of this project."""
 
 Kind = Literal["parameter", "code", "data", "out", "command", "new"]
 _MISSING = object()
@@ -208,6 +210,11 @@ def _changes(stage: "Stage", entries: Sequence[Any]) -> Iterator[Change]:
         elif "changed outs" in entry:
             for path, how in entry["changed outs"].items():
                 yield Change("out", path, _word(how))
+
+
+def is_code(dep: str) -> bool:
+    """Whether an entry of a stage's `deps` is code of this project."""
+    return PurePosixPath(dep).parts[0] in CODE
 
 
 def _parameter_changes(dependency: Any, status: Mapping[str, str]) -> Iterator[Change]:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from yolo.errors import UserError
+from yolo.model.classifier.imagenet_weights import load_pretrained
 from yolo.model.darknet.convert import load_network
 from yolo.model.detector.detector import DetectorSpec, build_detector, load_detector, save_detector
 from yolo.model.network import weights
-from yolo.model.network.torchvision_models import load_pretrained
 
 CFG = "[net]\nheight=64\nwidth=64\nchannels=3\n"
 

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from yolo.data.loading.loader import Shares
 from yolo.errors import UserError
 from yolo.training.monitoring import failed_batch
-from yolo.training.trainer.loss_terms import Terms
-from yolo.training.trainer.task import Task
+
+if TYPE_CHECKING:
+    from yolo.data.loading.loader import Shares
+    from yolo.training.trainer.loss_terms import Terms
+    from yolo.training.trainer.task import Task
 
 
 def check(
-    terms: Terms,
+    terms: "Terms",
     model: nn.Module,
-    task: Task,
-    batches_of: Callable[[int], Shares],
+    task: "Task",
+    batches_of: "Callable[[int], Shares]",
     folder: Path | None,
 ) -> None:
     """Raise `UserError` when an update was not finite; save its batch into `folder`, if any.

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from yolo.errors import UserError
 from yolo.model.classifier.classifier import load_classifier, save_classifier
+from yolo.model.classifier.imagenet_weights import load_pretrained
 from yolo.model.detector.backbone import extract, load_backbone
 from yolo.model.detector.detector import DetectorSpec, build_detector
 from yolo.model.network.layers import BatchNorm, set_batch_norm_images
-from yolo.model.network.torchvision_models import load_pretrained
 
 
 def model(name: str) -> Any:
