@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo.evaluation.analysis import bootstrap, coco_ap, coco_bootstrap, error_types
+from yolo.evaluation.analysis import bootstrap, coco_ap, error_types
 from yolo.evaluation.analysis.bootstrap import Interval
 from yolo.evaluation.analysis.calibration import Calibration, calibrate
 from yolo.evaluation.analysis.coco_ap import CocoScores
-from yolo.evaluation.analysis.coco_matches import match
 from yolo.evaluation.analysis.confusion import Confusion, confuse
 from yolo.evaluation.analysis.error_types import Anatomy, SizeRow
 from yolo.evaluation.analysis.image_ranking import PerImage, per_image
@@ -82,14 +81,15 @@ def analyse(
     rankings = [result.ranking for result in scores.per_class]
     weights = bootstrap.draw(images)
     resampled = bootstrap.resample(rankings, truth, weights)
-    coco = coco_bootstrap.resample(match(detections, truth), truth, len(classes), weights)
+    matches = coco_ap.match(detections, truth)
+    coco = coco_ap.resample(matches, truth, len(classes), weights)
     kinds = error_types.kinds(rankings, detections, truth, classes)
     return Analysis(
         classes=tuple(classes),
         images=images,
         truth=truth,
         scores=scores,
-        coco=coco_ap.score(detections, truth, len(classes)),
+        coco=coco_ap.score(matches, truth, len(classes), images),
         voc07_map_interval=bootstrap.interval(resampled.voc07_map),
         voc_map_interval=bootstrap.interval(resampled.voc_map),
         coco_map_interval=bootstrap.interval(coco.map),
