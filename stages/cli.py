@@ -1,5 +1,6 @@
 """The command `yolov1`: the library's commands and those of the pipeline."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ def preset(
     from stages.project.preset import write
 
     write(name)
-    print(f"params.yaml is now that of preset {name}; `yolov1 why` shows what it makes stale")
+    print(f"params.yaml now holds the preset {name}; `yolov1 why` shows which stages are stale")
 
 
 @app.command()
@@ -41,9 +42,9 @@ def remote(
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Private key file for SSH.")] = None,
 ) -> None:
-    """Make a folder or server the project's remote, for push and pull.
+    """Make a folder or server the project's DVC remote, for push and pull.
 
-    Settings go to .dvc/config, which Git keeps; passwords and key files to .dvc/config.local.
+    Settings go to .dvc/config, which Git tracks; passwords and key files to .dvc/config.local.
     """
     from stages.registry.remote import describe, set_up
 
@@ -58,19 +59,19 @@ def pull(
         list[str] | None, typer.Argument(metavar="[PATH|STAGE]…", help="Default: every out.")
     ] = None,
 ) -> None:
-    """Fetch outs from the remote; the workspace changes only when all have arrived whole."""
+    """Fetch outs from the remote; the workspace changes only after all have arrived intact."""
     from stages.registry.pull import pull as pull_outs
 
     changed = pull_outs(targets or ())
-    print("\n".join(changed) if changed else "everything is there already")
+    print("\n".join(changed) if changed else "everything is already here")
 
 
 @app.command()
 def release(
     model: Annotated[str, typer.Argument(help="An artifact of dvc.yaml: detector, backbone.")],
-    bump: Annotated[str, typer.Option(help="major, minor or patch: the number that rises.")],
+    bump: Annotated[str, typer.Option(help="The number to raise: major, minor or patch.")],
 ) -> None:
-    """Judge a model, push its bytes, write its card, tag the commit."""
+    """Judge a model, push its bytes, write its model card, tag the commit."""
     from stages.registry.release import release as release_model
 
     done = release_model(model, bump)
@@ -92,17 +93,15 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def fetch(
-    model: Annotated[str, typer.Argument(help="detector@v1.2.0, or detector: the newest.")],
+    model: Annotated[str, typer.Argument(help="detector@v1.2.0, or detector for the newest.")],
     repo: Annotated[
         str | None, typer.Option(help="Folder or Git address of the project; default: this one.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Put a copy here; by default only its place is printed.")
+        Path | None, typer.Option(help="Copy the file here; default: only print its path.")
     ] = None,
 ) -> None:
-    """Fetch the weights of a released model from any project, checked by their hash."""
-    import shutil
-
+    """Fetch the weights of a released model from any project and check their hash."""
     from yolo.files import replacing
     from yolo.versions import fetch as fetch_model
 

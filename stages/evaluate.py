@@ -14,8 +14,7 @@ from yolo.evaluation.analysis import analysis, devkit
 from yolo.evaluation.analysis.confusion import BACKGROUND
 from yolo.evaluation.report import detector_report, examples
 from yolo.files import digest, replacing, replacing_folder, write_json
-from yolo.metrics.clean_truth import read_truth
-from yolo.metrics.columns import to_columns
+from yolo.metrics.inputs import read_truth, to_columns
 from yolo.model.detector.detector import load_detector
 from yolo.model.detector.predict import Picture, detect
 from yolo.model.network import weights

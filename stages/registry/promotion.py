@@ -56,7 +56,7 @@ def decide(
     from yolo.data.store.clean_set import CleanSet
     from yolo.evaluation.analysis.comparison import compare
     from yolo.files import digest
-    from yolo.metrics.clean_truth import read_truth
+    from yolo.metrics.inputs import read_truth
     from yolo.model.network.weights import expect_kind, read_card
 
     if digest(released) == digest(candidate):
@@ -106,7 +106,7 @@ def _detections(path: Path, data: "CleanSet", split: "Split", wanted: Evaluate) 
 
     from yolo.data.store import images
     from yolo.evaluation.analysis import devkit
-    from yolo.metrics.columns import to_columns
+    from yolo.metrics.inputs import to_columns
     from yolo.model.detector.detector import load_detector
     from yolo.model.detector.predict import detect
     from yolo.runtime import settings as runtime

@@ -10,8 +10,7 @@ from project_copy import Project
 from stages.project import preset
 from yolo.data.store import images
 from yolo.data.store.clean_set import CleanSet
-from yolo.metrics.clean_truth import read_truth
-from yolo.metrics.columns import to_columns
+from yolo.metrics.inputs import read_truth, to_columns
 from yolo.metrics.voc_ap import Truth, score
 from yolo.model.detector.detector import load_detector
 from yolo.model.detector.predict import detect

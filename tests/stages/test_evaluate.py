@@ -15,7 +15,7 @@ from yolo.data.store.clean_set import DETECTION_SCHEMA, Writer, split_path, writ
 from yolo.data.store.images import encode_jpeg
 from yolo.errors import UserError
 from yolo.evaluation.analysis import devkit
-from yolo.metrics.clean_truth import read_truth
+from yolo.metrics.inputs import read_truth
 from yolo.metrics.voc_ap import score
 from yolo.model.darknet.convert import import_darknet
 from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector

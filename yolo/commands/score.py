@@ -119,7 +119,7 @@ def _read_clean(
 ) -> "tuple[Annotations, list[Detections]]":
     from yolo.data.store.clean_set import CleanSet
     from yolo.evaluation.analysis import devkit
-    from yolo.metrics.clean_truth import read_truth
+    from yolo.metrics.inputs import read_truth
 
     clean = CleanSet(folder)
     records = clean.split(split)

@@ -11,7 +11,7 @@ import numpy as np
 from yolo.errors import UserError
 from yolo.evaluation.analysis import devkit
 from yolo.files import replacing, write_json
-from yolo.metrics.columns import to_columns
+from yolo.metrics.inputs import to_columns
 from yolo.model.detector.predict import Detected
 
 

@@ -12,8 +12,7 @@ from yolo.data.store.clean_set import Split
 from yolo.detection.targets import MINIMUM_SIZE
 from yolo.errors import UserError
 from yolo.inspection.target_images import labelled_boxes
-from yolo.metrics.clean_truth import read_truth
-from yolo.metrics.columns import to_columns
+from yolo.metrics.inputs import read_truth, to_columns
 from yolo.metrics.voc_ap import Truth, score
 from yolo.model.detector.detector import Detector
 from yolo.model.detector.predict import detect, resize

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo.errors import UserError
-from yolo.metrics.columns import to_columns
+from yolo.metrics.inputs import to_columns
 from yolo.metrics.voc_ap import Truth, score
 from yolo.model.detector.detector import DetectorSpec, build_detector
 from yolo.model.detector.predict import detect, resize, to_pixels

@@ -11,8 +11,7 @@ from yolo.data.store import images
 from yolo.data.store.clean_set import CleanSet
 from yolo.detection.loss import DetectionLoss, detection_loss
 from yolo.detection.targets import encode_batch
-from yolo.metrics.clean_truth import read_truth
-from yolo.metrics.columns import to_columns
+from yolo.metrics.inputs import read_truth, to_columns
 from yolo.metrics.voc_ap import score
 from yolo.model.detector.detector import Detector, DetectorSpec
 from yolo.model.detector.predict import Detected, detect
