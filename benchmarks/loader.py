@@ -54,7 +54,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
 from yolo.data.loading import augment
-from yolo.data.loading.loader import Place, load
+from yolo.data.loading.loader import SampleKey, load
 from yolo.data.store import images
 from yolo.data.store.clean_set import CLASSIFICATION_SCHEMA, DETECTION_SCHEMA, Split, Writer
 from yolo.params.detect_train import DetectorAugmentation
@@ -150,11 +150,11 @@ class RawSamples(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, place: Place) -> Any:
-        pixels = self.pixels[place[1]].copy()
+    def __getitem__(self, key: SampleKey) -> Any:
+        pixels = self.pixels[key[1]].copy()
         before, images.decode = images.decode, lambda *_: pixels
         try:
-            return self.samples[place]
+            return self.samples[key]
         finally:
             images.decode = before
 

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from stages.project.preset import compose
 from yolo.data.archives.reader import Archives
 from yolo.data.download.tar_writer import write_tar
-from yolo.data.loading.loader import Shares
+from yolo.data.loading.loader import BatchSampler
 from yolo.data.store.clean_set import DETECTION_SCHEMA, CleanSet, write_classes, write_split
 from yolo.data.store.images import decode, encode_jpeg, shrink
 from yolo.data.synthetic.generate import detection_members
@@ -59,7 +59,7 @@ from yolo.training.detect_train.task import Detection, loss_on
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer.checkpoint import StateFolder
 from yolo.training.trainer.optimiser import set_rate, sgd
-from yolo.training.trainer.trainer import Training
+from yolo.training.trainer.trainer import Trainer
 
 ON_A_CPU = {"voc2012": {"width": 0.25, "batch": 16}}
 PICTURES = 64
@@ -177,7 +177,7 @@ class Saves(StateFolder):
 
 
 class Turns:
-    """Our training and the bare loop, a few updates each; a `Task` of the training loop."""
+    """Our training and the bare loop, a few updates each; a `Task` of the trainer."""
 
     def __init__(self, task: Detection, bare: Bare, folder: Saves, steps: int, skip: int) -> None:
         self._task, self._bare, self._folder = task, bare, folder
@@ -188,10 +188,10 @@ class Turns:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
 
-    def batches(self, shares: Shares, workers: int) -> Iterator[Any]:
+    def batches(self, sampler: BatchSampler, workers: int) -> Iterator[Any]:
         """Our batches; what passes between a turn's first and the end of its last is ours."""
         device = next(self._task.model.parameters()).device
-        loaded = iter(self._task.batches(shares, workers))
+        loaded = iter(self._task.batches(sampler, workers))
         while True:
             for _ in range(self._skip):
                 yield next(loaded)
@@ -232,7 +232,7 @@ def take_turns(
             update={"batches": batches, "schedule": schedule}
         )
         begun = time.perf_counter()
-        Training(
+        Trainer(
             turns,
             optimisation,
             seed=block.seed,

@@ -17,10 +17,10 @@ from yolo.params.optimisation import Optimisation
 from yolo.runtime import settings as runtime
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer.checkpoint import StateFolder
-from yolo.training.trainer.state import Result
+from yolo.training.trainer.state import TrainResult
 from yolo.training.trainer.stopping import note_signals
 from yolo.training.trainer.task import Task
-from yolo.training.trainer.trainer import Training
+from yolo.training.trainer.trainer import Trainer
 
 _REPORTS = Path("reports")
 
@@ -54,15 +54,15 @@ def train(
         "runtime": settings,
     }
     if not processes.is_main_process:
-        Training(task, optimisation, folder=None, tracker=None, **options).run(keep)
+        Trainer(task, optimisation, folder=None, tracker=None, **options).run(keep)
         return
     sums, parameters = contents(stage), inputs.model_dump(mode="json")
     folder = StateFolder(settings.runs / stage, fingerprint(inputs, sums))
     (folder.path / FILE).unlink(missing_ok=True)
     tracker = Tracker(folder.path, settings.tracking, stage, parameters)
     try:
-        training = Training(task, optimisation, folder=folder, tracker=tracker, **options)
-        result = training.run(keep)
+        trainer = Trainer(task, optimisation, folder=folder, tracker=tracker, **options)
+        result = trainer.run(keep)
         task.model.load_state_dict(result.weights)
         save(parameters=parameters, data=within(sums, *made_of))
         write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
@@ -92,7 +92,7 @@ def _end(folder: Path, status: int) -> None:
         print(f"warning: {folder / FILE} could not be written: {error}", file=sys.stderr)
 
 
-def _summary(stage: str, result: Result, task: Task, batch: int, folder: Path) -> str:
+def _summary(stage: str, result: TrainResult, task: Task, batch: int, folder: Path) -> str:
     """Time, speed, the best moment, and where the files are."""
     kept = next(row for row in result.curves if row["batch"] == result.batch)
     speed = result.updates * batch / result.seconds

@@ -10,7 +10,7 @@ from yolo.params.optimisation import Optimisation
 from yolo.runtime.settings import Runtime
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer.checkpoint import StateFolder
-from yolo.training.trainer.trainer import Training
+from yolo.training.trainer.trainer import Trainer
 
 OPTIMISATION = Optimisation.model_validate(
     {
@@ -38,7 +38,7 @@ OPTIMISATION = Optimisation.model_validate(
 @dataclass(frozen=True)
 class Numbers:
     names: list[str]
-    places: torch.Tensor
+    keys: torch.Tensor
 
     def to(self, device):
         return self
@@ -48,12 +48,12 @@ class Points:
     def __len__(self):
         return 20
 
-    def __getitem__(self, place):
-        return place
+    def __getitem__(self, key):
+        return key
 
 
-def collate(places):
-    return Numbers([str(place) for place in places], torch.tensor(places, dtype=torch.float32))
+def collate(keys):
+    return Numbers([str(key) for key in keys], torch.tensor(keys, dtype=torch.float32))
 
 
 class Regression:
@@ -68,13 +68,16 @@ class Regression:
         self._happening = happening or (lambda update: None)
         self._updates = 0
 
-    def batches(self, shares, workers):
-        return load(Points(), shares, collate, workers)
+    def batches(self, sampler, workers):
+        return load(Points(), sampler, collate, workers)
 
-    def loss(self, model, batch):
+    def inputs(self, batch):
+        return batch.keys / 20
+
+    def loss(self, outputs, batch):
         self._updates += 1
         self._happening(self._updates)
-        error = model(batch.places / 20)[:, 0] - batch.places[:, 1] / 20
+        error = outputs[:, 0] - batch.keys[:, 1] / 20
         return {"loss": error.square().mean(), "term": error.abs().mean()}
 
     def validate(self, model):
@@ -96,7 +99,7 @@ def train(folder, task, *, keep="last", optimisation=OPTIMISATION, runtime=None)
     state = StateFolder(folder, "0")
     runtime = runtime or Runtime(device="cpu", threads=1)
     tracker = Tracker(state.path, "disabled", "test", {})
-    training = Training(
+    trainer = Trainer(
         task,
         optimisation,
         seed=1,
@@ -106,7 +109,7 @@ def train(folder, task, *, keep="last", optimisation=OPTIMISATION, runtime=None)
         tracker=tracker,
     )
     try:
-        return training.run(keep)
+        return trainer.run(keep)
     finally:
         tracker.close()
 

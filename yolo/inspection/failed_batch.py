@@ -7,38 +7,38 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from yolo.inspection.target_images import sheet
-from yolo.training.monitoring.failed_batch import Replay
+from yolo.training.monitoring.failed_batch import FailedBatch
 
 _COLUMNS = 8
 _LARGEST = 5
 
 
-def summary(replay: Replay) -> dict[str, Any]:
+def summary(failed: FailedBatch) -> dict[str, Any]:
     """Loss terms, a row per image, and the weights that are not finite or the largest.
 
     A term that is not finite is given as text (`nan`, `inf`), which JSON has no number for.
     """
     magnitudes = {
         name: float(value.abs().max())
-        for name, value in replay.model.items()
+        for name, value in failed.model.items()
         if value.is_floating_point() and value.numel()
     }
     finite = {name: value for name, value in magnitudes.items() if math.isfinite(value)}
     largest = sorted(finite, key=lambda name: -finite[name])[:_LARGEST]
     return {
-        "batch": replay.update,
-        "terms": {n: v if math.isfinite(v) else str(v) for n, v in replay.terms.items()},
-        "images": [row for batch in replay.batches for row in _rows(batch)],
+        "batch": failed.update,
+        "terms": {n: v if math.isfinite(v) else str(v) for n, v in failed.terms.items()},
+        "images": [row for batch in failed.batches for row in _rows(batch)],
         "not_finite": sorted(magnitudes.keys() - finite.keys()),
         "largest": [{"name": name, "magnitude": finite[name]} for name in largest],
     }
 
 
-def picture_sheet(replay: Replay) -> Image.Image:
+def picture_sheet(failed: FailedBatch) -> Image.Image:
     """The pictures as the network saw them, but for their colours, with their boxes."""
     pictures = [
         _drawn(batch["images"][number], boxes)
-        for batch in replay.batches
+        for batch in failed.batches
         for number, boxes in enumerate(_boxes(batch))
     ]
     return sheet(pictures, min(_COLUMNS, len(pictures)))

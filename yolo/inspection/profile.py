@@ -15,14 +15,14 @@ from torch.optim.optimizer import (
 )
 from torch.utils.data import Dataset
 
-from yolo.data.loading.loader import Place, Shares, Stream
+from yolo.data.loading.loader import BatchSampler, SampleKey, SampleOrder
 from yolo.data.store import images
 from yolo.data.store.clean_set import Split
 from yolo.params.optimisation import Optimisation
 from yolo.runtime.settings import Runtime
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer.checkpoint import StateFolder
-from yolo.training.trainer.trainer import Training
+from yolo.training.trainer.trainer import Trainer
 
 PARTS = (
     "reading",
@@ -119,8 +119,8 @@ class _TimedTask:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
 
-    def batches(self, shares: Shares, workers: int) -> Iterator[_TimedBatch]:
-        loaded: Iterable[Any] = self._task.batches(shares, workers)
+    def batches(self, sampler: BatchSampler, workers: int) -> Iterator[_TimedBatch]:
+        loaded: Iterable[Any] = self._task.batches(sampler, workers)
         iterator = iter(loaded)
         while True:
             self._clock.begin("loading")
@@ -133,9 +133,12 @@ class _TimedTask:
                 return
             yield _TimedBatch(batch, self._clock)
 
-    def loss(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+    def inputs(self, batch: Any) -> Tensor:
         self._clock.begin("augmentation")
-        losses = self._task.loss(model, batch)
+        return self._task.inputs(batch)
+
+    def loss(self, outputs: Tensor, batch: Any) -> dict[str, Tensor]:
+        losses = self._task.loss(outputs, batch)
         self._clock.begin("backward")
         return losses
 
@@ -157,8 +160,8 @@ def profile(
     """Train for some steps and measure them; nothing is kept.
 
     Args:
-        task: a `Task` of the training loop.
-        samples: its training samples, indexed by places.
+        task: a `Task` of the trainer.
+        samples: its training samples, indexed by keys.
         split: what the samples are made from.
         optimisation: as in the training; the schedule has no influence on the time.
         runtime: settings under which the time is measured.
@@ -182,7 +185,7 @@ def profile(
     try:
         with tempfile.TemporaryDirectory() as folder:
             tracker = Tracker(Path(folder), "disabled", "profile", {})
-            Training(
+            Trainer(
                 timed,
                 optimisation.model_copy(update={"batches": batches}),
                 seed=seed,
@@ -212,17 +215,17 @@ def profile(
 def measure_loading(samples: Dataset[Any], split: Split, seed: int) -> Loading:
     """Time reading, decoding and augmentation of some training images, one after another."""
     reading = decoding = whole = 0.0
-    places: list[Place] = Stream(len(split), seed).places(0, min(len(split), _SAMPLES))
-    for place in places:
+    keys: list[SampleKey] = SampleOrder(len(split), seed).keys(0, min(len(split), _SAMPLES))
+    for key in keys:
         begun = time.perf_counter()
-        data = bytes(split.image(place[1]))
+        data = bytes(split.image(key[1]))
         read = time.perf_counter()
-        images.decode(data, split.name(place[1]))
+        images.decode(data, split.name(key[1]))
         decoded = time.perf_counter()
-        samples[place]
+        samples[key]
         reading, decoding = reading + read - begun, decoding + decoded - read
         whole += time.perf_counter() - decoded
-    count = len(places)
+    count = len(keys)
     # The sample reads, too, but from memory by now, which takes next to nothing.
     return Loading(reading / count, decoding / count, max(0.0, whole - decoding) / count)
 

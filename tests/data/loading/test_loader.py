@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from yolo.data.loading import augment
-from yolo.data.loading.loader import Shares, Stream, load
+from yolo.data.loading.loader import BatchSampler, SampleOrder, load
 from yolo.data.store.clean_set import DETECTION_SCHEMA, Split, Writer
 from yolo.data.store.images import encode_jpeg
 from yolo.errors import UserError
@@ -18,26 +18,32 @@ from yolo.training.detect_train.samples import TrainingSamples, collate
 
 
 def micro_batches(**changes):
-    settings = {"stream": Stream(10, seed=3), "first": 1, "last": 5, "batch": 4, "micro_batch": 4}
-    return list(Shares(**(settings | changes)))
+    settings = {
+        "order": SampleOrder(10, seed=3),
+        "first": 1,
+        "last": 5,
+        "batch": 4,
+        "micro_batch": 4,
+    }
+    return list(BatchSampler(**(settings | changes)))
 
 
 def test_an_epoch_shows_each_image_once():
-    indices = [index for _, index in Stream(10, seed=3).places(10, 20)]
+    indices = [index for _, index in SampleOrder(10, seed=3).keys(10, 20)]
     assert sorted(indices) == list(range(10))
 
 
 def test_epochs_and_seeds_have_their_own_order():
-    first, second = Stream(50, 0).places(0, 50), Stream(50, 0).places(50, 100)
-    other = Stream(50, 1).places(0, 50)
+    first, second = SampleOrder(50, 0).keys(0, 50), SampleOrder(50, 0).keys(50, 100)
+    other = SampleOrder(50, 1).keys(0, 50)
     assert [index for _, index in first] != [index for _, index in second]
     assert first != other
     assert {epoch for epoch, _ in second} == {1}
 
 
 def test_an_update_may_span_two_epochs():
-    places = Stream(10, 3).places(8, 12)
-    assert [epoch for epoch, _ in places] == [0, 0, 1, 1]
+    keys = SampleOrder(10, 3).keys(8, 12)
+    assert [epoch for epoch, _ in keys] == [0, 0, 1, 1]
 
 
 def test_a_restart_goes_on_with_the_same_images():
@@ -52,8 +58,8 @@ def test_micro_batches_cut_an_update_without_changing_its_order(micro_batch):
 
 
 def test_processes_share_an_update_without_loss_or_doubling():
-    shares = [micro_batches(micro_batch=2, process=p, processes=2) for p in (0, 1)]
-    together = [left + right for left, right in zip(*shares, strict=True)]
+    sampler = [micro_batches(micro_batch=2, process=p, processes=2) for p in (0, 1)]
+    together = [left + right for left, right in zip(*sampler, strict=True)]
     assert together == micro_batches()
 
 
@@ -69,8 +75,8 @@ class Named:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_change_nothing(workers):
-    shares = Shares(Stream(10, 3), 1, 4, 4, 2)
-    assert list(load(Named(), shares, list, workers)) == list(shares)
+    sampler = BatchSampler(SampleOrder(10, 3), 1, 4, 4, 2)
+    assert list(load(Named(), sampler, list, workers)) == list(sampler)
 
 
 def pictures_with_boxes(path, damaged=()):
@@ -102,14 +108,14 @@ def batches_of_bytes(split, workers, first=1, seed=3):
         jitter=0.2, flip=True, hue=0.1, saturation=1.5, exposure=1.5
     )
     samples = TrainingSamples(split, 48, augmentation, seed)
-    shares = Shares(Stream(len(split), seed), first, 6, 4, 2)
+    sampler = BatchSampler(SampleOrder(len(split), seed), first, 6, 4, 2)
     return [
         (
             batch.names,
             augment.recolour(batch.images, batch.colour).numpy().tobytes(),
             batch.boxes.numpy().tobytes(),
         )
-        for batch in load(samples, shares, collate, workers)
+        for batch in load(samples, sampler, collate, workers)
     ]
 
 

@@ -20,7 +20,7 @@ from yolo.model.network.layers import BatchNorm, set_batch_norm_images
 from yolo.runtime.settings import Runtime
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer.checkpoint import StateFolder
-from yolo.training.trainer.trainer import Training
+from yolo.training.trainer.trainer import Trainer
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
@@ -60,12 +60,12 @@ class Shared(Linear):
         self.seen: list[str] = []
         self._stop_at = stop_at
 
-    def loss(self, model, batch):
+    def loss(self, outputs, batch):
         self.seen += batch.names
         self._stop_at = self._stop_at and self._stop_at - 1
         if self._stop_at == 0:
             os.kill(os.getpid(), signal.SIGTERM)
-        return super().loss(model, batch)
+        return super().loss(outputs, batch)
 
 
 def work(rank, processes, port, folder, normalised, stop_at, answers):
@@ -84,7 +84,7 @@ def work(rank, processes, port, folder, normalised, stop_at, answers):
     own = StateFolder(folder, "0") if state.is_main_process else None
     tracker = Tracker(own.path, "disabled", "test", {}) if own else None
     try:
-        result = Training(
+        result = Trainer(
             task,
             OPTIMISATION,
             seed=1,

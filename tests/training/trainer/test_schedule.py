@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from darknet_schedule import from_darknet
 
 from yolo.params.optimisation import Schedule
 from yolo.training.trainer import schedule as module
-from yolo.training.trainer.schedule import from_darknet, rate
+from yolo.training.trainer.schedule import rate
 
 CASES = range(5)
 
@@ -75,7 +76,8 @@ def scale_applied_late(text):
 
 
 def steps_during_burn_in_and_after(text):
-    return changed(text, "if batch < burn_in:", "if batch <= burn_in and policy == 'constant':")
+    wrong = "if batch <= schedule.burn_in and schedule.policy == 'constant':"
+    return changed(text, "if batch < schedule.burn_in:", wrong)
 
 
 def changed(text, right, wrong):
@@ -83,7 +85,7 @@ def changed(text, right, wrong):
     assert source.count(right) == 1
     names = {"__name__": module.__name__}
     exec(source.replace(right, wrong), names)
-    return names["from_darknet"](text)
+    return from_darknet(text, names["rate"])
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,9 @@ def test_the_moving_average_is_what_is_kept(tmp_path):
     seen = []
 
     class Watched(Linear):
-        def loss(self, model, batch):
-            seen.append(model[2].bias.detach().clone())
-            return super().loss(model, batch)
+        def loss(self, outputs, batch):
+            seen.append(self.model[2].bias.detach().clone())
+            return super().loss(outputs, batch)
 
     optimisation = OPTIMISATION.model_copy(update={"ema": 0.5, "batches": 3})
     averaged = train(tmp_path / "ema", Watched(), optimisation=optimisation)

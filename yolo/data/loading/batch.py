@@ -1,4 +1,4 @@
-"""Pictures side by side, as both trainings load them."""
+"""Samples and batches as both trainings load them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sample:
-    """One cropped or warped picture, and the colour change still to be made."""
+    """One cropped or warped image, and the colour change still to be made."""
 
     name: str
     image: np.ndarray
@@ -22,7 +22,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples side by side; `to` moves what the device needs."""
+    """A collated batch; `to` moves its tensors to the device."""
 
     names: list[str]
     images: Tensor
@@ -41,8 +41,8 @@ class Batch:
         return replace(self, **moved)
 
 
-def side_by_side(samples: Sequence[Sample]) -> dict[str, Any]:
-    """What the batch of `samples` holds whatever they are trained for: the fields of `Batch`."""
+def collate_images(samples: Sequence[Sample]) -> dict[str, Any]:
+    """The fields of `Batch` for these samples."""
     return {
         "names": [sample.name for sample in samples],
         "images": torch.from_numpy(np.stack([sample.image for sample in samples])),

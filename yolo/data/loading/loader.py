@@ -1,8 +1,8 @@
-"""Which image comes when, and the processes that decode them.
+"""The order of training samples, and the DataLoader workers that decode them.
 
-The training images form one endless stream: a fresh permutation of all of them per epoch. Update
-k (from 1) takes the positions (k - 1) * batch to k * batch - 1 of it, so that an update's images
-depend on the seed and k alone; workers, processes and restarts change nothing.
+The training images form one endless sequence: a new permutation of all of them per epoch. Update k
+(from 1) takes the positions (k - 1) * batch to k * batch - 1 of it. So an update's images depend on
+the seed and k alone; workers, processes and restarts change nothing.
 """
 
 import signal
@@ -18,37 +18,37 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from yolo.errors import UserError
 from yolo.runtime.threads import side_by_side
 
-Place = tuple[int, int]
+SampleKey = tuple[int, int]
 """(epoch, index): an image of the split, drawn in an epoch."""
 Sample = TypeVar("Sample")
 
 
 @dataclass(frozen=True)
-class Stream:
-    """The endless stream of training images."""
+class SampleOrder:
+    """The endless sequence of training images."""
 
     images: int
     seed: int
 
-    def places(self, first: int, last: int) -> list[Place]:
+    def keys(self, first: int, last: int) -> list[SampleKey]:
         """The (epoch, index) of the positions from `first` up to, not including, `last`."""
-        places: list[Place] = []
+        keys: list[SampleKey] = []
         for epoch in range(first // self.images, (last - 1) // self.images + 1):
             order = np.random.default_rng((self.seed, epoch)).permutation(self.images)
             begin = max(first - epoch * self.images, 0)
             end = min(last - epoch * self.images, self.images)
-            places += [(epoch, int(index)) for index in order[begin:end]]
-        return places
+            keys += [(epoch, int(index)) for index in order[begin:end]]
+        return keys
 
 
 @dataclass(frozen=True)
-class Shares(Sampler[list[Place]]):
+class BatchSampler(Sampler[list[SampleKey]]):
     """One process's micro-batches of the updates `first` to `last`, in order.
 
     The batch is cut into one contiguous share per process, and a share into micro-batches.
     """
 
-    stream: Stream
+    order: SampleOrder
     first: int
     last: int
     batch: int
@@ -56,28 +56,28 @@ class Shares(Sampler[list[Place]]):
     process: int = 0
     processes: int = 1
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         """Yield the micro-batches."""
         share = self.batch // self.processes
         for update in range(self.first, self.last + 1):
             begin = (update - 1) * self.batch + self.process * share
-            places = self.stream.places(begin, begin + share)
+            keys = self.order.keys(begin, begin + share)
             for start in range(0, share, self.micro_batch):
-                yield places[start : start + self.micro_batch]
+                yield keys[start : start + self.micro_batch]
 
 
 def load(
     samples: Dataset[Sample],
-    batches: Sampler[list[Place]] | Sequence[list[Place]],
+    batches: Sampler[list[SampleKey]] | Sequence[list[SampleKey]],
     collate: Callable[[list[Sample]], Any],
     workers: int,
 ) -> Iterator[Any]:
     """Iterate over collated batches, decoded by `workers` processes.
 
-    0: by this process itself, in as many threads as it computes with.
+    With 0 workers this process decodes them itself, in as many threads as it computes with.
 
     Raises:
-        UserError: As `samples` raise it, wherever they are read.
+        UserError: Raised by `samples`, also in a worker.
     """
     loader = DataLoader(
         samples if workers else _InThreads(samples),
@@ -90,33 +90,33 @@ def load(
     try:
         yield from loader
     except Exception as error:
-        # The frames refer to the workers and to each other, so that nothing would end the workers
-        # and this process would wait for them for ever.
+        # The frames refer to the workers and to each other. Without this nothing would end the
+        # workers, and this process would wait for them for ever.
         traceback.clear_frames(error.__traceback__)
         if isinstance(error, UserError):
-            # PyTorch puts a worker's traceback in front.
+            # PyTorch puts a worker's traceback before the message.
             raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
         raise
 
 
 class _InThreads(Dataset[Sample]):
-    """The samples of a batch, made side by side: the other cores would wait for one otherwise."""
+    """The samples of a batch, made in parallel threads, so that no core is idle."""
 
     def __init__(self, samples: Dataset[Sample]) -> None:
         self._samples = samples
 
-    def __getitem__(self, place: Place) -> Sample:
+    def __getitem__(self, key: SampleKey) -> Sample:
         """One sample."""
-        return self._samples[place]
+        return self._samples[key]
 
-    def __getitems__(self, places: Sequence[Place]) -> list[Sample]:
-        """Those of a batch, in order; DataLoader asks for them so."""
-        return side_by_side(self._samples.__getitem__, places)
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[Sample]:
+        """Those of a batch, in order. DataLoader calls this if it exists."""
+        return side_by_side(self._samples.__getitem__, keys)
 
 
 def _start_worker(worker: int) -> None:
-    # Each worker is one core's worth of decoding; OpenCV's own threads would fight with the others.
+    # Each worker uses one core; OpenCV's own threads would compete with the other workers.
     cv2.setNumThreads(0)
-    # A signal to the process group is the trainer's to answer: it still needs the next batch.
+    # The trainer answers a signal to the process group, and still needs the next batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

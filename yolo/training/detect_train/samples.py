@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from yolo.data.loading import augment, batch
-from yolo.data.loading.loader import Place
+from yolo.data.loading.loader import SampleKey
 from yolo.data.store import images
 from yolo.data.store.clean_set import Split
 from yolo.params.detect_train import DetectorAugmentation
@@ -17,22 +17,22 @@ from yolo.training.detect_train import augment_boxes
 
 @dataclass(frozen=True)
 class Sample(batch.Sample):
-    """One warped picture and its boxes in random order."""
+    """One warped image and its boxes in random order."""
 
     boxes: np.ndarray
-    """(n, 5) float32: class, cx, cy, w, h relative to the picture."""
+    """(n, 5) float32: class, cx, cy, w, h relative to the image."""
 
 
 @dataclass(frozen=True)
 class Batch(batch.Batch):
-    """Samples side by side."""
+    """A collated batch."""
 
     boxes: Tensor
-    """(M, 6) float: number of the picture in the batch, class, cx, cy, w, h relative to it."""
+    """(M, 6) float: number of the image in the batch, class, cx, cy, w, h relative to it."""
 
 
 class TrainingSamples(Dataset[Sample]):
-    """Randomly cropped, resized and flipped pictures (data.c: load_data_region).
+    """Randomly cropped, resized and flipped images (data.c: load_data_region).
 
     Difficult objects are no training labels (scripts/voc_label.py).
     """
@@ -44,12 +44,12 @@ class TrainingSamples(Dataset[Sample]):
         self._augmentation = augmentation
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._split)
 
-    def __getitem__(self, place: Place) -> Sample:
-        """The picture `index` as it is drawn in `epoch`: a function of the seed and the place."""
-        epoch, index = place
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """The image `index` as it is drawn in `epoch`: a function of the seed and the key."""
+        epoch, index = key
         name = self._split.name(index)
         image = images.decode(self._split.image(index), name)
         rng = augment.sample_rng(self._seed, epoch, index)
@@ -69,10 +69,10 @@ class TrainingSamples(Dataset[Sample]):
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """Put samples side by side."""
+    """Stack samples into a batch."""
     rows = [
         np.column_stack([np.full(len(sample.boxes), number, np.float32), sample.boxes])
         for number, sample in enumerate(samples)
     ]
     boxes = torch.from_numpy(np.concatenate(rows).astype(np.float32))
-    return Batch(**batch.side_by_side(samples), boxes=boxes)
+    return Batch(**batch.collate_images(samples), boxes=boxes)

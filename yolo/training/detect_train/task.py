@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from yolo.data.loading import augment
-from yolo.data.loading.loader import Shares, load
+from yolo.data.loading.loader import BatchSampler, load
 from yolo.data.store import images
 from yolo.data.store.clean_set import CleanSet
 from yolo.detection.loss import DetectionLoss, detection_loss
@@ -24,7 +24,7 @@ _EXAMPLE_THRESHOLD = 0.2
 
 
 class Detection:
-    """The detector on the clean detection set (a `Task` of the training loop)."""
+    """The detector on the clean detection set (a `Task` of the trainer)."""
 
     metric = "voc07_map"
 
@@ -40,14 +40,17 @@ class Detection:
         self.images = len(train)
         self._found: list[Detected] = []
 
-    def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
-        """The micro-batches of `shares`."""
-        return load(self._samples, shares, collate, workers)
+    def batches(self, sampler: BatchSampler, workers: int) -> Iterable[Batch]:
+        """The micro-batches of `sampler`."""
+        return load(self._samples, sampler, collate, workers)
 
-    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Tensor:
+        """(N, 3, H, W) float RGB in [0, 1], the colours changed as drawn."""
+        return augment.recolour(batch.images, batch.colour)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The original's loss and its terms."""
-        pictures = augment.recolour(batch.images, batch.colour)
-        losses = loss_on(model(pictures).float(), batch.boxes, self._spec, self._params.loss)
+        losses = loss_on(outputs.float(), batch.boxes, self._spec, self._params.loss)
         return {
             "loss": losses.total,
             "coord": losses.coord,
@@ -71,19 +74,19 @@ class Detection:
         return {"voc07_map": scores.voc07_map, "voc_map": scores.voc_map}
 
     def examples(self) -> Sequence[Example]:
-        """The first validation pictures, with what was found and what is there."""
+        """The first validation images, with what was found and what is there."""
         return [self._example(index, found) for index, found in enumerate(self._found)]
 
     def _example(self, index: int, found: Detected) -> Example:
         split = self._validation
-        picture = images.decode(split.image(index), split.name(index))
+        image = images.decode(split.image(index), split.name(index))
         width, height = split.size(index)
-        # a store that holds smaller pictures keeps boxes in published pixels
-        scale = np.array([picture.shape[1] / width, picture.shape[0] / height] * 2)
+        # a store that holds smaller images keeps boxes in published pixels
+        scale = np.array([image.shape[1] / width, image.shape[0] / height] * 2)
         is_sure = found.scores >= _EXAMPLE_THRESHOLD
         return Example(
             split.name(index),
-            picture,
+            image,
             self._spec.classes,
             found.boxes[is_sure] * scale,
             found.labels[is_sure],
@@ -98,7 +101,7 @@ def loss_on(prediction: Tensor, boxes: Tensor, spec: DetectorSpec, scales: Loss)
 
     Args:
         prediction: (N, S*S*(C + 5B)) float.
-        boxes: (M, 6) float: number of the picture, class, cx, cy, w, h relative to it.
+        boxes: (M, 6) float: number of the image, class, cx, cy, w, h relative to it.
         spec: of the detector.
         scales: weights of the terms.
     """

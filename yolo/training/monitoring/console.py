@@ -1,4 +1,4 @@
-"""What a training says on standard error: one line on a terminal, a line now and then in a log."""
+"""Progress on standard error: one line on a terminal, a line every few seconds in a log."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ class Console:
     """Progress of a training."""
 
     def __init__(self, *, batch: int, images: int, first: int, last: int, is_shown: bool) -> None:
-        """`batch`: images of an update; `images`: of an epoch; `first`, `last`: updates to come."""
+        """`batch`: images per update; `images`: per epoch; `first`, `last`: updates to do."""
         self._batch, self._images, self._first, self._last = batch, images, first, last
         self._is_shown = is_shown
         self._is_terminal = is_shown and sys.stderr.isatty()
@@ -29,7 +29,7 @@ class Console:
         self._rest = 0.0
 
     def advance(self, update: int, values: Callable[[], Mapping[str, float]]) -> None:
-        """An update is done; `values`, loss and learning rate, are only read when it is time."""
+        """Note that an update is done. `values` (loss, learning rate) is called only to print."""
         if not self._is_shown:
             return
         now = time.monotonic()
@@ -52,8 +52,8 @@ class Console:
             f"{speed * self._batch:.1f} images/s  {left}"
         )
 
-    def pause(self, seconds: float) -> None:
-        """Take `seconds` of validation out of the images per second."""
+    def exclude_time(self, seconds: float) -> None:
+        """Exclude `seconds` of validation from the images per second."""
         self._rest += seconds
 
     def images_per_second(self, update: int) -> float:

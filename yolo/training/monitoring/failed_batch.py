@@ -1,4 +1,4 @@
-"""The batch at which a training stopped because something was not finite, for a closer look."""
+"""The batch at which a training stopped because a loss or gradient was not finite, as a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,12 +15,12 @@ FILE = "not_finite.pt"
 
 
 @dataclass(frozen=True)
-class Replay:
-    """What is needed to do the failed update again."""
+class FailedBatch:
+    """Everything that repeats the failed update."""
 
     update: int
     terms: dict[str, float]
-    """Loss terms and norm of the gradient, as they were."""
+    """Loss terms and norm of the gradient of that update."""
     batches: list[dict[str, Any]]
     """The update's micro-batches by field: `names`, `images` (N, H, W, 3) uint8, ..."""
     model: dict[str, Tensor]
@@ -40,7 +40,7 @@ def save(
     batches: Sequence[Any],
     model: Mapping[str, Tensor],
 ) -> None:
-    """Write a replay; OSError or RuntimeError when that cannot be done."""
+    """Write a failed batch; OSError or RuntimeError if that cannot be done."""
     content = {
         "update": update,
         "terms": dict(terms),
@@ -51,10 +51,10 @@ def save(
         torch.save(content, file)
 
 
-def load(path: Path) -> Replay:
-    """Read a replay; `UserError` when it is none."""
+def load(path: Path) -> FailedBatch:
+    """Read a failed batch; `UserError` if the file is not one."""
     try:
-        return Replay(**torch.load(path, map_location="cpu", weights_only=True))
+        return FailedBatch(**torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except Exception as error:

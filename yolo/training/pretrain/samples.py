@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from yolo.data.loading import augment, batch
-from yolo.data.loading.loader import Place
+from yolo.data.loading.loader import SampleKey
 from yolo.data.store import images
 from yolo.data.store.clean_set import Split
 from yolo.params.pretrain import ClassifierAugmentation
@@ -15,21 +15,21 @@ from yolo.params.pretrain import ClassifierAugmentation
 
 @dataclass(frozen=True)
 class Sample(batch.Sample):
-    """One cropped picture and its class."""
+    """One cropped image and its class."""
 
     label: int
 
 
 @dataclass(frozen=True)
 class Batch(batch.Batch):
-    """Samples side by side."""
+    """A collated batch."""
 
     labels: Tensor
     """(N,) int64."""
 
 
 class TrainingSamples(Dataset[Sample]):
-    """Randomly cropped, flipped pictures (image.c: random_augment_image)."""
+    """Randomly cropped, flipped images (image.c: random_augment_image)."""
 
     def __init__(
         self, split: Split, size: int, augmentation: ClassifierAugmentation, seed: int
@@ -38,12 +38,12 @@ class TrainingSamples(Dataset[Sample]):
         self._augmentation = augmentation
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._split)
 
-    def __getitem__(self, place: Place) -> Sample:
-        """The picture `index` as it is drawn in `epoch`: a function of the seed and the place."""
-        epoch, index = place
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """The image `index` as it is drawn in `epoch`: a function of the seed and the key."""
+        epoch, index = key
         name = self._split.name(index)
         image = images.decode(self._split.image(index), name)
         rng = augment.sample_rng(self._seed, epoch, index)
@@ -59,18 +59,18 @@ class TrainingSamples(Dataset[Sample]):
 
 
 class ValidationSamples(Dataset[Sample]):
-    """The centre of each picture, unchanged in colour."""
+    """The centre of each image, unchanged in colour."""
 
     def __init__(self, split: Split, size: int) -> None:
         self._split, self._size = split, size
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._split)
 
-    def __getitem__(self, place: Place) -> Sample:
-        """The picture `index`, the same in every epoch."""
-        _, index = place
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """The image `index`, the same in every epoch."""
+        _, index = key
         name = self._split.name(index)
         image = images.decode(self._split.image(index), name)
         height, width = image.shape[:2]
@@ -80,6 +80,6 @@ class ValidationSamples(Dataset[Sample]):
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """Put samples side by side."""
+    """Stack samples into a batch."""
     labels = torch.tensor([sample.label for sample in samples])
-    return Batch(**batch.side_by_side(samples), labels=labels)
+    return Batch(**batch.collate_images(samples), labels=labels)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.data.loading import augment
-from yolo.data.loading.loader import Shares, load
+from yolo.data.loading.loader import BatchSampler, load
 from yolo.data.store.clean_set import CleanSet
 from yolo.model.classifier.classifier import Classifier
 from yolo.params.pretrain import Pretrain
@@ -23,7 +23,7 @@ _VALIDATION_BATCH = 64
 
 
 class Classification:
-    """The classifier on the clean classification set (a `Task` of the training loop)."""
+    """The classifier on the clean classification set (a `Task` of the trainer)."""
 
     metric = "top1"
 
@@ -34,17 +34,20 @@ class Classification:
         self._validation = ValidationSamples(val, params.input_size)
         self.images = len(train)
 
-    def batches(self, shares: Shares, workers: int) -> Iterable[Batch]:
-        """The micro-batches of `shares`."""
-        return load(self._samples, shares, collate, workers)
+    def batches(self, sampler: BatchSampler, workers: int) -> Iterable[Batch]:
+        """The micro-batches of `sampler`."""
+        return load(self._samples, sampler, collate, workers)
 
-    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def inputs(self, batch: Batch) -> Tensor:
+        """(N, 3, H, W) float RGB in [0, 1], the colours changed as drawn."""
+        return augment.recolour(batch.images, batch.colour)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Mean cross-entropy (blas.c: softmax_x_ent_cpu)."""
-        logits = model(augment.recolour(batch.images, batch.colour))
-        return {"loss": F.cross_entropy(logits.float(), batch.labels)}
+        return {"loss": F.cross_entropy(outputs.float(), batch.labels)}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Shares of validation pictures whose class is the first guess, or among the first five."""
+        """Shares of validation images whose class is the first guess, or among the first five."""
         return accuracy(model, self._validation)
 
     def examples(self) -> Sequence[Example]:
@@ -55,7 +58,7 @@ class Classification:
 def accuracy(
     model: nn.Module, samples: ValidationSamples, numbers: Sequence[int] | None = None
 ) -> dict[str, float]:
-    """Shares of pictures whose class is the first guess (top1), or among the first five (top5).
+    """Shares of images whose class is the first guess (top1), or among the first five (top5).
 
     `numbers` says which of the model's outputs each class of the samples is; None: that of the same
     number.
@@ -63,12 +66,12 @@ def accuracy(
     device = next(model.parameters()).device
     output = None if numbers is None else torch.tensor(numbers)
     count = len(samples)
-    places = [
+    keys = [
         [(0, index) for index in range(start, min(start + _VALIDATION_BATCH, count))]
         for start in range(0, count, _VALIDATION_BATCH)
     ]
     top1 = top5 = 0
-    for loaded in load(samples, places, collate, workers=0):
+    for loaded in load(samples, keys, collate, workers=0):
         labels = loaded.labels if output is None else output[loaded.labels]
         batch = loaded.to(device)
         logits = model(augment.recolour(batch.images, batch.colour))

@@ -1,7 +1,7 @@
-"""The state from which an interrupted training goes on.
+"""The checkpoint from which an interrupted training goes on: where it is kept, when it is saved.
 
 It lives in an untracked folder per stage and fingerprint, never in an out of the stage: DVC deletes
-outs before a run. A finished training leaves its log there and no state.
+outs before a run. A finished training leaves its log there and no checkpoint.
 """
 
 import fcntl
@@ -9,18 +9,25 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from yolo.errors import UserError
 from yolo.files import replacing
+from yolo.runtime.settings import Runtime
+from yolo.training.trainer.distributed import any_process
 
 _STATE = "state.pt"
 _LOCK = "lock"
 _KEPT_FOLDERS = 3
 _SECONDS_TO_WAIT = 60.0
+_SECONDS_BETWEEN_SAVES = 8.0
+_SAVING_SHARE_OF_TIME = 0.02
 
 
 class StateFolder:
@@ -36,7 +43,7 @@ class StateFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.touch()
         self._lock = _locked(self.path / _LOCK)
-        # what a process that was killed while it saved has left
+        # left by a process that was killed while saving
         for torn in self.path.glob(f".{_STATE}.*.tmp"):
             torn.unlink(missing_ok=True)
         _remove_oldest(runs)
@@ -53,7 +60,7 @@ class StateFolder:
             ) from None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the saved state; when that fails the previous one stays."""
+        """Replace the saved state. If that fails, the previous one stays."""
         try:
             with replacing(self._state) as temporary, temporary.open("wb") as file:
                 torch.save(state, file)
@@ -68,12 +75,68 @@ class StateFolder:
             ) from None
 
     def finish(self) -> None:
-        """Drop the state: a finished training is never continued."""
+        """Remove the state: a finished training is never continued."""
         self._state.unlink(missing_ok=True)
 
 
+class Checkpointer:
+    """Saves the state in the main process, and gives it to all processes when a training resumes.
+
+    `folder` is None in all processes but the main one.
+    """
+
+    def __init__(
+        self, folder: StateFolder | None, runtime: Runtime, accelerator: Accelerator
+    ) -> None:
+        self._folder, self._accelerator = folder, accelerator
+        self._every, self._wanted_seconds = runtime.save_batches, runtime.save_seconds
+        self._saved_at = time.monotonic()
+        self._took = 0.0
+
+    def is_due(self, batch: int) -> bool:
+        """Whether to save after update `batch`. Always False outside the main process."""
+        if self._folder is None:
+            return False
+        if self._every and batch % self._every == 0:
+            return True
+        seconds = self._wanted_seconds
+        if seconds is None:
+            seconds = max(_SECONDS_BETWEEN_SAVES, self._took / _SAVING_SHARE_OF_TIME)
+        return time.monotonic() - self._saved_at >= seconds
+
+    def save(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Save what `state` returns. Every process must call this; all raise if it fails."""
+        started, error = time.monotonic(), None
+        content = state()
+        if self._folder is not None:
+            try:
+                self._folder.save(content)
+            except UserError as failed:
+                error = failed
+        if any_process(self._accelerator, [error is not None])[0] and error is None:
+            error = UserError("the main process could not save the state")
+        if error is not None:
+            raise error
+        self._saved_at = time.monotonic()
+        self._took = self._saved_at - started
+
+    def load(self) -> dict[str, Any] | None:
+        """The state to resume from, or None. Every process gets the main one's."""
+        state = self._folder.load() if self._folder is not None else None
+        if self._accelerator.num_processes > 1:
+            (state,) = broadcast_object_list([state])
+        if state is None and self._folder is not None and self._folder.others_unfinished:
+            print(
+                "parameters, code or data have changed since an unfinished training: "
+                "starting from the first batch",
+                file=sys.stderr,
+            )
+        self._saved_at = time.monotonic()
+        return state
+
+
 def _reason(error: Exception) -> str:
-    """The system's words where it has some: torch reports its own failure after the disk's."""
+    """The operating system's error, if there is one: torch raises its own after it."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__
@@ -81,9 +144,9 @@ def _reason(error: Exception) -> str:
 
 
 def _locked(path: Path) -> Any:
-    """Hold `path` until this process ends; wait for another that holds it, for a while.
+    """Hold a lock on `path` until this process ends. Wait a while if another process holds it.
 
-    One that DVC has lost, for it was killed alone, would otherwise write to the same state.
+    Otherwise a trainer orphaned by a killed DVC process would write to the same checkpoint.
     """
     file = path.open("a+")
     deadline = time.monotonic() + _SECONDS_TO_WAIT
@@ -96,11 +159,11 @@ def _locked(path: Path) -> Any:
             owner = file.read().strip()
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"process {owner} is at the same training; "
+                    f"process {owner} runs the same training; "
                     f"end it (kill {owner}) or wait until it has ended"
                 ) from None
             if not is_told:
-                print(f"waiting for process {owner}, at the same training", file=sys.stderr)
+                print(f"waiting for process {owner}, which runs the same training", file=sys.stderr)
                 is_told = True
             time.sleep(0.2)
         else:
@@ -122,7 +185,7 @@ def _remove_oldest(runs: Path) -> None:
 
 
 def _is_in_use(folder: Path) -> bool:
-    """Whether a process is at that training: projects may share the folder of their trainings."""
+    """Whether a process runs that training: projects may share the folder of their trainings."""
     try:
         with (folder / _LOCK).open("r+") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

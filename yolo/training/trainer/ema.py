@@ -1,4 +1,4 @@
-"""The moving average of the weights."""
+"""The exponential moving average of the weights."""
 
 import copy
 from typing import Any
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class MovingAverage:
-    """A copy of a network that follows it: d * average + (1 - d) * weights after every update.
+    """A copy of a network: d * average + (1 - d) * weights after every update.
 
-    d is `decay`, at first (1 + n) / (10 + n) where that is less, n being the number of updates
-    before; the first update is copied. Whole numbers, counters of a layer, are copied always.
+    d is `decay`, or (1 + n) / (10 + n) if that is less, n being the number of updates before. The
+    first update is copied. Integers (counters of a layer) are always copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -20,8 +20,8 @@ class MovingAverage:
         self._decay, self._updates = decay, 0
 
     @torch.no_grad()
-    def follow(self, model: nn.Module) -> None:
-        """Take up the weights and the running statistics of `model`. No host synchronisation."""
+    def update(self, model: nn.Module) -> None:
+        """Average in the weights and statistics of `model`, without waiting for the device."""
         count = self._updates
         share = 1 - min(self._decay, (1 + count) / (10 + count)) if count else 1.0
         for average, value in zip(_tensors(self.model), _tensors(model), strict=True):
@@ -32,11 +32,11 @@ class MovingAverage:
         self._updates += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and how many updates it has seen."""
+        """The average and its number of updates."""
         return {"model": self.model.state_dict(), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved average."""
+        """Restore a saved average."""
         self.model.load_state_dict(state["model"])
         self._updates = state["updates"]
 

@@ -1,4 +1,4 @@
-"""Loss terms, kept on the device: their sums, and the first update that was not finite."""
+"""Sums of the loss terms, kept on the device, and the first update that was not finite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,25 +7,25 @@ import torch
 from torch import Tensor
 
 
-class Terms:
-    """Sums of the loss terms since the last reading.
+class LossMeter:
+    """Means of the loss terms since the last reset.
 
-    Adding never makes the host wait for the device; `means` and `failure` do.
+    `add` never makes the host wait for the device; `means` and `failure` do.
     """
 
     def __init__(self, device: torch.device) -> None:
-        # 64 bits where the device has them, so that long sums lose nothing
+        # float64 where the device has it: long sums then lose nothing.
         self._kind = torch.float32 if device.type == "mps" else torch.float64
         self.names: list[str] = []
         self._sums = torch.zeros(0, dtype=self._kind, device=device)
         self._count = 0
         self.failed = torch.zeros((), device=device)
-        """1 from the first update on whose loss or gradient is not finite; else 0."""
+        """1 from the first update on that had a loss or gradient which is not finite, else 0."""
         self._first = torch.zeros((), dtype=torch.int64, device=device)
         self._at_first = torch.zeros(0, dtype=self._kind, device=device)
 
     def add(self, update: int, terms: Mapping[str, Tensor], gradient_norm: Tensor) -> None:
-        """Add the terms of an update, each a scalar, and look whether they are finite."""
+        """Add the terms of an update, each a scalar, and note whether they are finite."""
         values = torch.stack([value.detach().to(self._kind) for value in terms.values()])
         if not self.names:
             self.names = list(terms)
@@ -37,7 +37,7 @@ class Terms:
         seen = torch.cat((values, gradient_norm.detach().to(self._kind).reshape(1)))
         fails = (~seen.isfinite()).any()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # one process's failure is everyone's
+            # If one process has failed, all have.
             shared = fails.to(self.failed.dtype)
             torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
             fails = shared > 0
@@ -76,7 +76,7 @@ class Terms:
         return {"names": self.names, "sums": self._of_all().cpu(), "count": self._count}
 
     def load_state_dict(self, state: Mapping[str, Any], process: int, processes: int) -> None:
-        """Go on from saved sums; after a change of the number of processes, from their mean."""
+        """Restore saved sums; if the number of processes has changed, each takes their mean."""
         sums = state["sums"]
         own = sums[process] if len(sums) == processes else sums.mean(0)
         self.names, self._count = state["names"], state["count"]

@@ -1,4 +1,4 @@
-"""How far a training is, and what comes of it."""
+"""The progress of a training, which a resumed training restores, and its result."""
 
 from dataclasses import dataclass, field
 
@@ -6,27 +6,27 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Course:
-    """Everything that the next update depends on, besides the weights."""
+class TrainState:
+    """What the next update depends on besides the weights and the optimiser."""
 
     batch: int = 0
     """Updates done."""
     curves: list[dict[str, float]] = field(default_factory=list)
-    """A row per validation: batch, rate, means of the loss terms since the last one, metrics."""
+    """A row per validation: batch, learning rate, mean loss terms since the last one, metrics."""
     best: dict[str, Tensor] = field(default_factory=dict)
-    """Weights at the best validation; of equal ones the later counts."""
+    """Weights at the best validation. If several are equal, the latest counts."""
     best_batch: int = 0
     seconds: float = 0.0
     """Time spent, over all starts."""
 
-    def add(self, row: dict[str, float], metric: str, model: nn.Module) -> None:
-        """Take up a validation of `model`, and its weights when none was better by `metric`."""
+    def add_validation(self, row: dict[str, float], metric: str, model: nn.Module) -> None:
+        """Add a validation of `model`, and keep its weights if none before was better."""
         if not self.curves or row[metric] >= max(other[metric] for other in self.curves):
             self.best, self.best_batch = weights_of(model), self.batch
         self.curves.append(row)
 
-    def is_settled(self, patience: int | None, metric: str) -> bool:
-        """Whether `patience` validations in a row were no better than the best before them."""
+    def has_converged(self, patience: int | None, metric: str) -> bool:
+        """Whether the last `patience` validations were no better than the best before them."""
         if patience is None or not self.curves:
             return False
         values = [row[metric] for row in self.curves]
@@ -34,7 +34,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainResult:
     """The outcome of a training."""
 
     weights: dict[str, Tensor]
@@ -43,7 +43,7 @@ class Result:
     """The update after which they were taken."""
     curves: list[dict[str, float]]
     updates: int
-    """All that were done."""
+    """Number of updates done."""
     seconds: float
     """Time spent, over all starts."""
 

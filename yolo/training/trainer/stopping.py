@@ -1,4 +1,4 @@
-"""Why a training ends before its last batch."""
+"""What ends a training before its last batch: a signal, the time limit, a dead launcher."""
 
 import os
 import signal
@@ -7,29 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PREEMPTED = 75
-"""Exit status of a training that was told to stop (EX_TEMPFAIL)."""
+"""Exit status of a training that a signal ended (EX_TEMPFAIL)."""
 OUT_OF_TIME = 76
 """Exit status of a training whose minutes (`YOLO_MAX_MINUTES`) are spent."""
 LAUNCHER = "YOLO_LAUNCHER"
-"""Names, to a process that the stage has started, the process that started it."""
-
+"""Environment variable of a training process: the process id of the one that started it."""
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 _noted: list[int] = []
 
 
 def note_signals() -> None:
-    """From now on SIGTERM and SIGINT are noted, for the training of this process to answer.
+    """From now on note SIGTERM and SIGINT for the training of this process.
 
-    Before it has begun, and while it writes its results, a signal would otherwise end the process
-    without a word.
+    Otherwise a signal before the training starts, or while it writes its results, would end the
+    process without a message.
     """
     for number in _NUMBERS:
         signal.signal(number, lambda got, _: _noted.append(got))
 
 
 class Stopping:
-    """What may end this process's training: a signal, its budget, the loss of its launcher."""
+    """Whether this process's training must stop."""
 
     def __init__(self, max_minutes: float | None) -> None:
         """`max_minutes`: from now on; None: no limit."""
@@ -39,10 +38,10 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGTERM and SIGINT are noted inside the block instead of ending the process.
+        """Note SIGTERM and SIGINT inside the block instead of ending the process.
 
-        Once one has come they are also noted after it: a launcher passes on what the process group
-        has got already, and the process must still be able to say how it ended.
+        After the first signal our handlers stay installed: the launcher may send it again while
+        `exit.json` is written.
         """
         before = [
             signal.signal(number, lambda got, _: self._received.append(got)) for number in _NUMBERS
@@ -55,11 +54,11 @@ class Stopping:
                     signal.signal(number, handler)
 
     def is_told(self) -> bool:
-        """Whether a signal came, or the process that started this one is gone."""
+        """Whether a signal came, or the process that started this one has ended."""
         return bool(self._received or _noted) or bool(
             self._launcher and os.getppid() != self._launcher
         )
 
     def is_out_of_time(self) -> bool:
-        """Whether the budget is spent."""
+        """Whether the time limit is reached."""
         return time.monotonic() >= self._deadline

@@ -1,4 +1,4 @@
-"""What the training loop asks of what it trains."""
+"""What the trainer asks of what it trains."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from yolo.data.loading.loader import Shares
+from yolo.data.loading.loader import BatchSampler
 from yolo.training.monitoring.tracking import Example
 
 
@@ -21,7 +21,7 @@ class Batch(Protocol):
 
 
 class Task(Protocol):
-    """What is trained: a network, its data, its loss and its measure of success."""
+    """What is trained: a network, its data, its loss and its validation."""
 
     images: int
     """Number of training images."""
@@ -33,12 +33,16 @@ class Task(Protocol):
         """The network."""
         ...
 
-    def batches(self, shares: Shares, workers: int) -> Iterable[Any]:
-        """The micro-batches of `shares`, each a `Batch`."""
+    def batches(self, sampler: BatchSampler, workers: int) -> Iterable[Any]:
+        """The micro-batches of `sampler`, each a `Batch`."""
         ...
 
-    def loss(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """`loss`, to be minimised, and its terms, each a mean over the batch's images."""
+    def inputs(self, batch: Any) -> Tensor:
+        """The network's input, (N, 3, H, W) for images, of a batch on the device."""
+        ...
+
+    def loss(self, outputs: Tensor, batch: Any) -> dict[str, Tensor]:
+        """`loss`, to be minimised, and its terms. Each is a scalar, the mean over the images."""
         ...
 
     def validate(self, model: Any) -> dict[str, float]:
@@ -46,5 +50,5 @@ class Task(Protocol):
         ...
 
     def examples(self) -> Sequence[Example]:
-        """A few pictures with what the last validation found in them, for the tracker."""
+        """A few images with what the last validation found in them, for the tracker."""
         ...

@@ -1,7 +1,7 @@
-"""One training loop for both trainings, on Accelerate.
+"""One trainer for both trainings, on Accelerate. `Trainer._step` is one training step.
 
 An update is a function of the seed and its number: its images, their augmentation and its dropout.
-So a training that was stopped at any update, and goes on from its saved state, ends with the same
+So a training that was stopped at any update and resumed from its saved state ends with the same
 weights as one that was not.
 """
 
@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from yolo.data.loading.loader import Shares, Stream
+from yolo.data.loading.loader import BatchSampler, SampleOrder
 from yolo.errors import Stopped
 from yolo.params.optimisation import Optimisation
 from yolo.runtime.device import pick_device
@@ -27,24 +27,22 @@ from yolo.training.monitoring import nonfinite
 from yolo.training.monitoring.console import Console
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer import micro_batch
-from yolo.training.trainer.agreement import in_any_process
-from yolo.training.trainer.checkpoint import StateFolder
+from yolo.training.trainer.checkpoint import Checkpointer, StateFolder
+from yolo.training.trainer.distributed import RunningStatistics, any_process, gradient_exchange
 from yolo.training.trainer.ema import MovingAverage
-from yolo.training.trainer.loss_terms import Terms
+from yolo.training.trainer.loss_terms import LossMeter
 from yolo.training.trainer.optimiser import set_rate, sgd
-from yolo.training.trainer.running_statistics import RunningStatistics
-from yolo.training.trainer.saving import Saving
 from yolo.training.trainer.schedule import rate
-from yolo.training.trainer.state import Course, Result, weights_of
+from yolo.training.trainer.state import TrainResult, TrainState, weights_of
 from yolo.training.trainer.stopping import OUT_OF_TIME, PREEMPTED, Stopping
 from yolo.training.trainer.task import Batch, Task
 
 _UPDATES_BETWEEN_READINGS = 50
-"""How often the host waits for an accelerator to ask whether all was finite."""
+"""How often the host waits for an accelerator to read whether all losses were finite."""
 
 
-class Training:
-    """A training in progress: what is kept between updates.
+class Trainer:
+    """A training in progress.
 
     `folder` and `tracker` are None in all processes but the main one.
     """
@@ -66,75 +64,116 @@ class Training:
         self._runtime, self._tracker = runtime, tracker
         self._threads = runtime.threads
         self._accelerator = accelerator = Accelerator(
-            # said, for Accelerate sees one process only where it is not and there is no accelerator
+            # Accelerate sees one process only unless it is told that the CPU is meant.
             cpu=pick_device(runtime.device).type == "cpu",
             mixed_precision="bf16" if optimisation.precision == "bf16" else "no",
-            # they are joined exactly, by RunningStatistics
+            # RunningStatistics joins the buffers exactly.
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
+        self._device = accelerator.device
         sizes = micro_batch.possible(optimisation, accelerator.num_processes)
         self._share = sizes[-1]
-        self._network: Any = task.model.to(accelerator.device)
+        self._network: Any = task.model.to(self._device)
         self._network.to(memory_format=torch.channels_last)
-        self._terms = Terms(accelerator.device)
+        self._meter = LossMeter(self._device)
         self._stopping = Stopping(runtime.max_minutes)
-        self._course = Course()
+        self._state = TrainState()
         self._optimiser = sgd(
             self._network, momentum=optimisation.momentum, decay=optimisation.decay
         )
         ema = optimisation.ema
         self._average = MovingAverage(self._network, ema) if ema else None
-        self._saving = Saving(folder, runtime, accelerator)
-        state = self._saving.load()
-        if state is not None:
-            self._go_on_from(state)
-            # What fitted once may not be outgrown: another cut of the batch rounds differently.
-            sizes = [size for size in sizes if size <= state["micro_batch"]]
+        self._checkpointer = Checkpointer(folder, runtime, accelerator)
+        saved = self._checkpointer.load()
+        if saved is not None:
+            self._resume(saved)
+            # Never take a larger micro-batch than before: it would round differently.
+            sizes = [size for size in sizes if size <= saved["micro_batch"]]
         # The thread count decides the order of sums, so a resumed training keeps its own.
         torch.set_num_threads(self._threads)
         keep_freed()
         self._micro_batch = (
-            micro_batch.largest_that_fits(sizes, self._network, self._attempt, accelerator.device)
+            micro_batch.largest_that_fits(sizes, self._network, self._try_size, self._device)
             if runtime.micro_batch == "auto"
             else micro_batch.chosen(sizes, runtime.micro_batch)
         )
+        self._parts = self._share // self._micro_batch
         self._model = accelerator.prepare_model(self._network)
         groups = self._share // optimisation.batch_norm_images
         self._statistics = (
             RunningStatistics(self._network, groups) if accelerator.num_processes > 1 else None
         )
-        self._read_every = 1 if accelerator.device.type == "cpu" else _UPDATES_BETWEEN_READINGS
+        self._read_every = 1 if self._device.type == "cpu" else _UPDATES_BETWEEN_READINGS
         self._started = time.monotonic()
 
-    def run(self, keep: str) -> Result:
-        """Train to the last batch; raise `Stopped` when told to stop before."""
-        course, last = self._course, self._optimisation.batches
+    def run(self, keep: str) -> TrainResult:
+        """Train to the last batch; raise `Stopped` if a signal or the time limit ends it before.
+
+        `keep`: `best` or `last`, the weights that the result holds.
+        """
+        state, last = self._state, self._optimisation.batches
+        batches = self._load(state.batch + 1, last)
         with self._stopping.listening(), self._console() as console:
-            for update, batches in self._updates(course.batch + 1, last):
-                self._update(update, batches)
-                course.batch = update
-                is_validated = update % self._validate_every == 0 or update == last
+            for update in range(state.batch + 1, last + 1):
+                self._step(update, batches)
+                state.batch = update
                 console.advance(update, self._shown)
+                is_validated = update % self._validate_every == 0 or update == last
                 if is_validated:
                     self._validate(update, console)
                 if self._is_over(update, is_validated):
                     break
-        seconds = course.seconds + time.monotonic() - self._started
-        kept, batch = course.best, course.best_batch
+        seconds = state.seconds + time.monotonic() - self._started
+        kept, batch = state.best, state.best_batch
         if keep == "last":
-            kept, batch = weights_of(self._evaluated()), course.batch
-        return Result(kept, batch, course.curves, course.batch, seconds)
+            kept, batch = weights_of(self._evaluated()), state.batch
+        return TrainResult(kept, batch, state.curves, state.batch, seconds)
 
-    def _updates(self, first: int, last: int) -> Iterator[tuple[int, list[Batch]]]:
-        """Number and micro-batches of each update."""
-        loaded = iter(self._task.batches(self._shares(first, last), self._runtime.workers))
-        for update in range(first, last + 1):
-            yield update, [next(loaded) for _ in range(self._share // self._micro_batch)]
+    def _step(self, update: int, batches: Iterator[Batch]) -> None:
+        """One update: gradient descent on the mean loss over all images of the batch.
 
-    def _shares(self, first: int, last: int) -> Shares:
+        The host does not wait for the device. A loss that is not finite sets a flag there, which
+        keeps the optimiser from changing the weights until the host reads it.
+        """
+        accelerator, optimisation = self._accelerator, self._optimisation
+        micro_batches = [next(batches) for _ in range(self._parts)]
+        # Only now: when the loader starts, it draws from the same generator.
+        self._seed_dropout(update)
+        self._model.train()
+        set_rate(self._optimiser, rate(optimisation.schedule, update, optimisation.batches))
+
+        terms: dict[str, Tensor] = {}
+        for part, loaded in enumerate(micro_batches, 1):
+            batch = loaded.to(self._device)
+            with gradient_exchange(accelerator, self._model, now=part == self._parts):
+                with accelerator.autocast():
+                    outputs = self._model(self._task.inputs(batch))
+                    losses = self._task.loss(outputs, batch)
+                (losses["loss"] / self._parts).backward()
+            for name, value in losses.items():
+                terms[name] = terms.get(name, 0.0) + value.detach() / self._parts
+
+        norm = _gradient_norm(self._network)
+        self._meter.add(update, terms, norm)
+        self._stop_if_not_finite(update)
+        if optimisation.clip_norm is not None:
+            parameters = self._network.parameters()
+            torch.nn.utils.clip_grads_with_norm_(parameters, optimisation.clip_norm, norm)
+
+        self._optimiser.found_inf = self._meter.failed  # type: ignore[attr-defined]
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        if self._statistics is not None:
+            self._statistics.join()
+        if self._average is not None:
+            self._average.update(self._network)
+
+    def _load(self, first: int, last: int) -> Iterator[Batch]:
+        """This process's micro-batches of the updates `first` to `last`."""
+        order = SampleOrder(self._task.images, self._seed)
         accelerator = self._accelerator
-        return Shares(
-            Stream(self._task.images, self._seed),
+        sampler = BatchSampler(
+            order,
             first,
             last,
             self._optimisation.batch,
@@ -142,89 +181,63 @@ class Training:
             accelerator.process_index,
             accelerator.num_processes,
         )
+        return iter(self._task.batches(sampler, self._runtime.workers))
 
-    def _update(self, update: int, batches: list[Batch]) -> None:
-        """One step of gradient descent on the mean loss over all images of the batch.
-
-        The host does not wait for the device: an update that is not finite sets a flag there,
-        which keeps the optimiser from changing the weights until the host reads it.
-        """
-        accelerator, optimisation = self._accelerator, self._optimisation
-        # Dropout, too, is a function of the seed and the update.
-        key = np.random.SeedSequence((self._seed, update, accelerator.process_index))
+    def _seed_dropout(self, update: int) -> None:
+        """Make dropout, too, a function of the seed and the update."""
+        key = np.random.SeedSequence((self._seed, update, self._accelerator.process_index))
         torch.manual_seed(int(key.generate_state(1)[0]))
-        self._model.train()
-        set_rate(self._optimiser, rate(optimisation.schedule, update, optimisation.batches))
-        terms: dict[str, Tensor] = {}
-        for number, batch in enumerate(batches, 1):
-            with _without_sync(accelerator, self._model, is_last=number == len(batches)):
-                for name, value in self._backward(self._model, batch, len(batches)).items():
-                    terms[name] = terms[name] + value if name in terms else value
-        gradients = [p.grad for p in self._network.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        self._terms.add(update, terms, norm)
-        is_last = update == optimisation.batches
-        if update % self._read_every == 0 or update % self._validate_every == 0 or is_last:
-            self._check_finite()
-        if optimisation.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(
-                self._network.parameters(), optimisation.clip_norm, norm
-            )
-        self._optimiser.found_inf = self._terms.failed  # type: ignore[attr-defined]
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        if self._statistics is not None:
-            self._statistics.join()
-        if self._average is not None:
-            self._average.follow(self._network)
 
-    def _backward(self, model: nn.Module, batch: Batch, parts: int) -> dict[str, Tensor]:
-        """Add the gradients of one of `parts` micro-batches; return its share of the terms."""
-        moved = batch.to(self._accelerator.device)
-        with self._accelerator.autocast():
-            losses = self._task.loss(model, moved)
-        (losses["loss"] / parts).backward()
-        return {name: value.detach() / parts for name, value in losses.items()}
-
-    def _attempt(self, size: int) -> None:
+    def _try_size(self, size: int) -> None:
         """A forward and backward pass on `size` images of the next update."""
         self._micro_batch = size
-        first = self._course.batch + 1
         self._network.train()
-        batch = next(iter(self._task.batches(self._shares(first, first), 0)))
-        self._backward(self._network, batch, 1)
+        order, first = SampleOrder(self._task.images, self._seed), self._state.batch + 1
+        sampler = BatchSampler(order, first, first, self._optimisation.batch, size)
+        batch = next(iter(self._task.batches(sampler, 0))).to(self._device)
+        with self._accelerator.autocast():
+            outputs = self._network(self._task.inputs(batch))
+            losses = self._task.loss(outputs, batch)
+        losses["loss"].backward()
 
-    def _check_finite(self) -> None:
-        nonfinite.check(self._terms, self._network, self._task, self._whole, self._folder)
+    def _stop_if_not_finite(self, update: int, *, always: bool = False) -> None:
+        """Raise `UserError` if a loss or gradient was not finite. On a GPU, look now and then."""
+        is_last = update == self._optimisation.batches
+        is_validated = update % self._validate_every == 0
+        if always or is_last or is_validated or update % self._read_every == 0:
+            nonfinite.check(
+                self._meter, self._network, self._task, self._whole_update, self._folder
+            )
 
-    def _whole(self, update: int) -> Shares:
+    def _whole_update(self, update: int) -> BatchSampler:
         """The micro-batches of an update, those of all processes."""
-        stream = Stream(self._task.images, self._seed)
-        return Shares(stream, update, update, self._optimisation.batch, self._micro_batch)
+        order = SampleOrder(self._task.images, self._seed)
+        return BatchSampler(order, update, update, self._optimisation.batch, self._micro_batch)
 
     def _validate(self, update: int, console: Console) -> None:
+        """Validate in the main process; add a row to the curves, the log and the tracker."""
         accelerator = self._accelerator
         started, speed = time.monotonic(), console.images_per_second(update)
         row: dict[str, float] = {
             "batch": update,
             "learning_rate": self._optimiser.param_groups[0]["lr"],
         }
-        row |= self._terms.means_of_all()
-        self._terms.reset()
+        row |= self._meter.means_of_all()
+        self._meter.reset()
         if accelerator.is_main_process:
             model = self._evaluated().eval()
             with torch.inference_mode():
                 row |= self._task.validate(model)
-            self._course.add(row, self._task.metric, model)
+            self._state.add_validation(row, self._task.metric, model)
             if self._tracker is not None:
                 self._tracker.log(update, row | {"images_per_second": speed})
                 self._tracker.log_examples(update, self._task.examples())
             console.say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
         accelerator.wait_for_everyone()
-        console.pause(time.monotonic() - started)
+        console.exclude_time(time.monotonic() - started)
 
     def _evaluated(self) -> nn.Module:
-        """The network that is validated and kept: the moving average where there is one."""
+        """The network that is validated and kept: the moving average if there is one."""
         return self._network if self._average is None else self._average.model
 
     @contextmanager
@@ -232,7 +245,7 @@ class Training:
         console = Console(
             batch=self._optimisation.batch,
             images=self._task.images,
-            first=self._course.batch + 1,
+            first=self._state.batch + 1,
             last=self._optimisation.batches,
             is_shown=self._accelerator.is_main_process,
         )
@@ -242,28 +255,28 @@ class Training:
             console.close()
 
     def _shown(self) -> dict[str, float]:
-        return self._terms.means() | {"learning_rate": self._optimiser.param_groups[0]["lr"]}
+        return self._meter.means() | {"learning_rate": self._optimiser.param_groups[0]["lr"]}
 
     def _is_over(self, update: int, is_validated: bool) -> bool:
-        """Whether nothing is left to gain; save when it is time, raise `Stopped` when told to.
+        """Whether the training is done. Save when due; raise `Stopped` if it must stop now.
 
-        What one process has seen, all do: they ask each other, rarely where that costs waiting.
+        The processes decide together. They ask each other rarely where asking means waiting.
         """
         accelerator, last = self._accelerator, self._optimisation.batches
         if accelerator.num_processes > 1 and update % self._read_every and not is_validated:
             return False
-        orders = [
+        flags = [
             self._stopping.is_told(),
             self._stopping.is_out_of_time(),
-            self._saving.is_due(update),
-            self._course.is_settled(self._optimisation.patience, self._task.metric),
+            self._checkpointer.is_due(update),
+            self._state.has_converged(self._optimisation.patience, self._task.metric),
         ]
-        told, out_of_time, is_time_to_save, is_settled = in_any_process(accelerator, orders)
-        if is_settled or update == last:
+        told, out_of_time, is_due, has_converged = any_process(accelerator, flags)
+        if has_converged or update == last:
             return True
-        if told or out_of_time or is_time_to_save:
-            self._check_finite()
-            self._saving.save(self._state)
+        if told or out_of_time or is_due:
+            self._stop_if_not_finite(update, always=True)
+            self._checkpointer.save(self._state_dict)
         if told or out_of_time:
             why = "stopped" if told else "YOLO_MAX_MINUTES is spent: stopped"
             raise Stopped(
@@ -273,16 +286,16 @@ class Training:
             )
         return False
 
-    def _state(self) -> dict[str, Any]:
-        """All from which the training goes on; what only the main process saves, it alone has."""
-        state: dict[str, Any] = {"terms": self._terms.state_dict()}
+    def _state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed training needs. All but the loss terms in the main process."""
+        saved: dict[str, Any] = {"loss_terms": self._meter.state_dict()}
         if not self._accelerator.is_main_process:
-            return state
-        course, now = self._course, time.monotonic()
-        course.seconds += now - self._started
+            return saved
+        state, now = self._state, time.monotonic()
+        state.seconds += now - self._started
         self._started = now
-        return state | {
-            "course": vars(course),
+        return saved | {
+            "state": vars(state),
             "threads": self._threads,
             "micro_batch": self._micro_batch,
             "model": self._network.state_dict(),
@@ -290,26 +303,21 @@ class Training:
             "average": self._average.state_dict() if self._average is not None else None,
         }
 
-    def _go_on_from(self, state: dict[str, Any]) -> None:
+    def _resume(self, saved: dict[str, Any]) -> None:
         accelerator = self._accelerator
-        self._course = Course(**state["course"])
-        self._threads = state["threads"]
-        self._network.load_state_dict(state["model"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._state = TrainState(**saved["state"])
+        self._threads = saved["threads"]
+        self._network.load_state_dict(saved["model"])
+        self._optimiser.load_state_dict(saved["optimiser"])
         if self._average is not None:
-            self._average.load_state_dict(state["average"])
-        self._terms.load_state_dict(
-            state["terms"], accelerator.process_index, accelerator.num_processes
+            self._average.load_state_dict(saved["average"])
+        self._meter.load_state_dict(
+            saved["loss_terms"], accelerator.process_index, accelerator.num_processes
         )
         if accelerator.is_main_process:
-            print(f"going on after batch {self._course.batch}", file=sys.stderr)
+            print(f"going on after batch {self._state.batch}", file=sys.stderr)
 
 
-@contextmanager
-def _without_sync(accelerator: Accelerator, model: nn.Module, *, is_last: bool) -> Iterator[None]:
-    """Processes exchange gradients in the last micro-batch only."""
-    if is_last:
-        yield
-    else:
-        with accelerator.no_sync(model):
-            yield
+def _gradient_norm(model: nn.Module) -> Tensor:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)

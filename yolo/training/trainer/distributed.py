@@ -1,18 +1,41 @@
-"""Running statistics of batch normalisation over several processes."""
+"""What the processes of one training exchange: decisions, gradients, running statistics."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from yolo.model.network.layers import BatchNorm
 
 
-class RunningStatistics:
-    """Makes every process's running statistics those that one process alone would have.
+def any_process(accelerator: Accelerator, flags: Sequence[bool]) -> list[bool]:
+    """OR each flag over all processes. Every process must call this."""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    sent = torch.tensor(flags, dtype=torch.int32, device=accelerator.device)
+    dist.all_reduce(sent, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in sent.tolist()]
 
-    A process takes up the normalisation groups of its own share of a batch. One alone would take
-    up all of them in order, s <- keep * s + part with the same `keep` for each group. So after an
-    update the statistics s_p of process p, all from the same s before it, join as
+
+@contextmanager
+def gradient_exchange(accelerator: Accelerator, model: nn.Module, *, now: bool) -> Iterator[None]:
+    """Average gradients over the processes in the last micro-batch only."""
+    if now:
+        yield
+    else:
+        with accelerator.no_sync(model):
+            yield
+
+
+class RunningStatistics:
+    """Gives every process the running statistics that one process alone would have.
+
+    A process sees the normalisation groups of its own share of a batch. One process alone would
+    see all groups in order, s <- keep * s + part with the same `keep` for each group. So after an
+    update the statistics s_p of process p, all from the same s before it, are joined as
     s <- keep^g * s + (s_p - keep^g * before) for each p in turn, g being the groups of a share.
     """
 
@@ -29,7 +52,7 @@ class RunningStatistics:
 
     @torch.no_grad()
     def join(self) -> None:
-        """Join after an update; every process must call this."""
+        """Join after an update. Every process must call this."""
         if not self._buffers:
             return
         own = self._flat()
