@@ -30,17 +30,17 @@ def room_for(size):
 
 def test_no_space_keeps_the_previous_state_and_says_what_to_free(tmp_path):
     folder = StateFolder(tmp_path, "0")
-    folder.save({"course": torch.zeros(10)})
+    folder.save({"state": torch.zeros(10)})
     StateFolder(tmp_path, "older")
     # what is written there meets a disk without space
     (folder.path / f".state.pt.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(UserError) as error:
-        folder.save({"course": torch.ones(100_000)})
+        folder.save({"state": torch.ones(100_000)})
     said = str(error.value)
     assert "No space left on device" in said
     assert "MiB are free there" in said
     assert "older" in said and "dvc gc" in said and "run the same command" in said
-    assert folder.load()["course"].sum() == 0
+    assert folder.load()["state"].sum() == 0
     assert sorted(path.name for path in folder.path.iterdir()) == ["lock", "state.pt"]
 
 
@@ -53,7 +53,7 @@ def test_a_training_that_could_not_save_goes_on_from_the_state_before(tmp_path):
 
     with ExitStack() as limits, pytest.raises(UserError, match="could not be saved"):
         train(tmp_path / "cut", Regression(full), runtime=EAGER)
-    assert StateFolder(tmp_path / "cut", "0").load()["course"]["batch"] == 6
+    assert StateFolder(tmp_path / "cut", "0").load()["state"]["batch"] == 6
     resumed = train(tmp_path / "cut", Regression())
     assert same(whole.weights, resumed.weights)
     assert whole.curves == resumed.curves
