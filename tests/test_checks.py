@@ -1,0 +1,35 @@
+"""The hosted checks and the commit hook run targets of the Makefile, no commands of their own."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def document(name: str) -> Any:
+    return YAML(typ="safe", pure=True).load(ROOT / name)
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_commit_hook_calls_targets() -> None:
+    (repo,) = document(".pre-commit-config.yaml")["repos"]
+    called = {hook["entry"] for hook in repo["hooks"]}
+    assert called == {"make deps", "make lint"}
+    assert {entry.removeprefix("make ") for entry in called} <= targets()
+
+
+def test_the_hosted_checks_call_lint_and_test() -> None:
+    job = document(".github/workflows/ci.yaml")["jobs"]["check"]
+    called = job["strategy"]["matrix"]["target"]
+    assert called == ["lint", "test"]
+    assert set(called) <= targets()
+    steps = [step["run"] for step in job["steps"] if "run" in step]
+    assert "make ${{ matrix.target }}" in steps
+    version = next(s["with"]["python-version"] for s in job["steps"] if "setup-python" in str(s))
+    assert f"python{version}" in (ROOT / "Makefile").read_text()
