@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-full lint deps lock predict clean
+.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-full lint deps lock clean
 
 # the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -13,8 +13,6 @@ BIN := .venv/bin
 READY := .venv/ready
 COMPILE := pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock"
-WEIGHTS ?= models/detector.safetensors
-IMAGES ?= reports/evaluate/pictures
 
 # Where this is set, every start of a stage compiles thousands of files of torch, Prefect and Great
 # Expectations again, half a minute in all.
@@ -106,9 +104,6 @@ audit: $(READY) ## look the lock up in the database of known vulnerabilities (ne
 lock: | $(UV) ## resolve pyproject.toml anew into the two hash-pinned locks
 	$(UV) $(COMPILE) --extra dev -o requirements.lock
 	$(UV) $(COMPILE) --extra dev --extra bench -c requirements.lock -o benchmarks/requirements.lock
-
-predict: $(READY) ## detect objects: make predict IMAGES="a.jpg folder"
-	$(BIN)/yolov1 predict --weights $(WEIGHTS) $(IMAGES)
 
 clean: ## remove what the pipeline made, but not DVC's cache
 	rm -rf data/raw data/clean models reports runs predictions wandb build .pytest_cache .ruff_cache
