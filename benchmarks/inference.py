@@ -1,9 +1,9 @@
-"""Seconds per picture of detection on the CPU, beside other runtimes, in one run.
+"""Seconds per image of detection on the CPU, beside other runtimes, in one run.
 
     make bench-setup && .venv/bin/python -m benchmarks.inference
 
 Networks of the paper with random weights (values do not change the time), 20 classes, 448 pixels,
-grid 7. Two measures, each for 1 and 16 pictures at a time:
+grid 7. Two measures, each for 1 and 16 images at a time:
 
 - network: pixels (N, 448, 448, 3) uint8 in memory to the numbers of the output layer;
 - end to end: JPEG files of 500 x 375 to boxes: read, decode, resize, network, decode, suppression;
@@ -13,7 +13,7 @@ All contenders stand in this process with `YOLO_THREADS` threads each and take t
 round, so that another load of the machine meets all; the rounds of a case last `--seconds`, three
 at least. They rest between calls: the threads of a runtime spin on for a while after each, which
 would slow the next one. Before, each contender's numbers are compared with eager PyTorch's. Set-up
-is what a contender needs before its second picture; ONNX Runtime and OpenVINO take an export, timed
+is what a contender needs before its second image; ONNX Runtime and OpenVINO take an export, timed
 apart.
 """
 
@@ -123,7 +123,7 @@ def take_turns(
 
 
 def report(case: str, batch: int, times: dict[str, list[float]]) -> None:
-    """Rows of the table, in milliseconds per picture; the ratio is of medians to OpenVINO's."""
+    """Rows of the table, in milliseconds per image; the ratio is of medians to OpenVINO's."""
     per_picture = {name: [1000 * own / batch for own in taken] for name, taken in times.items()}
     reference = statistics.median(per_picture[REFERENCE])
     for name, own in per_picture.items():

@@ -3,14 +3,14 @@
     make bench-setup && .venv/bin/python -m benchmarks.loader --data FOLDER [--cores 1]
 
 `FOLDER` holds `voc-mini.tar` and `imagenet-mini.tar` (or other archives of these names in the VOC
-and ImageFolder layouts); without it, pictures of 500 x 375 are made. Three kinds of work:
+and ImageFolder layouts); without it, images of 500 x 375 are made. Three kinds of work:
 
 - decode: encoded bytes to 8-bit RGB pixels;
 - resize: the same, and bilinear to the input size;
 - sample: a float batch (N, 3, S, S) ready for the network. Detection (448): a crop whose sides move
   by up to a fifth, in or out, resize, flip, hue 0.1, saturation, exposure 1.5, boxes moved along.
   Classification (224): a random square crop, flip, the same colours. torchvision has no crop that
-  reaches out of the picture; there it is `RandomResizedCrop`, which leaves out the border's work.
+  reaches out of the image; there it is `RandomResizedCrop`, which leaves out the border's work.
   `colours left to a GPU` is what our loader does where there is one: 8-bit pixels, one copy.
 
 All contenders run in this process and its workers, which may use `--cores` cores and no more (one
@@ -67,7 +67,7 @@ HUE, SATURATION, EXPOSURE = 0.1, 1.5, 1.5
 BATCH = 16
 BASELINE = "PIL + albumentations"
 Work = Callable[[], Iterable[int]]
-"""Starts a pass over the pictures, which yields the number of images as they are done."""
+"""Starts a pass over the images, which yields the number of images as they are done."""
 
 
 class Pictures:
@@ -160,7 +160,7 @@ class RawSamples(Dataset[Any]):
 
 
 class Mapped(Dataset[Any]):
-    """A function of the number of a picture: the data set that a tutorial writes by hand."""
+    """A function of the number of an image: the data set that a tutorial writes by hand."""
 
     def __init__(self, count: int, read: Callable[[int], Any]) -> None:
         self.count, self.read = count, read
@@ -355,7 +355,7 @@ def _boxes(tree: Any) -> list[list[float]]:
 
 
 def read_archive(path: Path, count: int) -> tuple[list[bytes], list[np.ndarray] | None]:
-    """Encoded pictures and, from a VOC archive, their boxes that an evaluator would keep."""
+    """Encoded images and, from a VOC archive, their boxes that an evaluator would keep."""
     encoded, boxes = [], []
     with tarfile.open(path) as tar:
         members = {member.name: member for member in tar.getmembers()}
@@ -371,7 +371,7 @@ def read_archive(path: Path, count: int) -> tuple[list[bytes], list[np.ndarray] 
 
 
 def made_up(count: int, *, boxes: bool) -> tuple[list[bytes], list[np.ndarray] | None]:
-    """Pictures of 500 x 375 with the detail of photographs: noise at several scales."""
+    """Images of 500 x 375 with the detail of photographs: noise at several scales."""
     rng, encoded = np.random.default_rng(0), []
     for _ in range(count):
         layers = [rng.normal(0, 20, (375 // n + 1, 500 // n + 1, 3)) for n in (1, 8, 64)]
@@ -447,7 +447,7 @@ def main() -> None:
             mean = statistics.fmean(p.shape[0] * p.shape[1] for p in pictures.pixels) ** 0.5
             source = archive if is_real else "made up"
             count = len(pictures)
-            title = f"{kind}, {size} px: {count} pictures ({source}, {mean:.0f}² pixels on average)"
+            title = f"{kind}, {size} px: {count} images ({source}, {mean:.0f}² pixels on average)"
             print(f"\n## {title}")
             for what, ways in (("decode", decoders(pictures)), ("resize", resized(pictures, size))):
                 works = {name: partial(each, count, do) for name, do in ways.items()}

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.training [--data ARCHIVE] [--preset NAME ...] [--width W]
                                             [--batch N] [--steps 4] [--rounds 6]
 
-- Our step, the real loop from encoded pictures to the changed weights (decoding, augmentation,
+- Our step, the real loop from encoded images to the changed weights (decoding, augmentation,
   targets, loss, finite checks, logging), against a bare loop of forward, backward and optimiser on
   the same network and batch, with synthetic tensors that are there already and the mean square of
   the output as loss. Both run in this process in turns of `--steps` updates, `--rounds` times; the
@@ -14,7 +14,7 @@
 - Targets and loss alone, forward and backward, against the usual form in a tutorial, Python loops
   over images and cells, on the same boxes; both must give the same loss.
 
-`ARCHIVE` holds a detection set in VOC's layout; without it, pictures of 500 x 375 are drawn. A
+`ARCHIVE` holds a detection set in VOC's layout; without it, images of 500 x 375 are drawn. A
 preset runs as it is, but for `voc2012` on a CPU: at width 0.25 and batch 16.
 Settings are those of a training: `YOLO_DEVICE`, `YOLO_THREADS`, `YOLO_WORKERS`.
 """
@@ -77,7 +77,7 @@ def now(device: torch.device) -> float:
 
 
 def drawn(path: Path) -> None:
-    """Write a set of pictures of VOC's usual size and of as many objects, 2.5 a picture."""
+    """Write a set of images of VOC's usual size and of as many objects, 2.5 an image."""
     recipe = DetectionRecipe(
         seed=0,
         classes=["circle", "cross", "heart", "star"],
@@ -92,7 +92,7 @@ def drawn(path: Path) -> None:
 
 
 def clean_set(archive: Path, folder: Path, shorter_side: int | None) -> CleanSet:
-    """The first pictures of an archive as a clean set, reduced as the preset says."""
+    """The first images of an archive as a clean set, reduced as the preset says."""
     records, classes = [], set()
     with Archives(archive) as files:
         for entry in voc.listing(files).entries.values():

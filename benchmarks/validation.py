@@ -45,7 +45,7 @@ _scenes: list[np.ndarray] = []
 
 
 def picture(number: int) -> tuple[bytes, bytes]:
-    """JPEG and annotation of one picture."""
+    """JPEG and annotation of one image."""
     if not _scenes:
         cv2.setNumThreads(1)
         _scenes.extend(scene(seed) for seed in range(64))
@@ -138,7 +138,7 @@ def measure(images: int, workers: int) -> dict[str, float]:
     project = make(images)
     yaml = YAML()
     document = yaml.load(ROOT / "presets" / "base.yaml")
-    # Of tens of thousands of made pictures a few are the same.
+    # Of tens of thousands of made images a few are the same.
     document["validate"]["detection"]["rules"]["duplicate_image"] = "drop_image"
     yaml.dump(document, project / "params.yaml")
     shutil.rmtree(project / "data" / "clean", ignore_errors=True)

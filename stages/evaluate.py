@@ -1,4 +1,4 @@
-"""Stage evaluate: score the detector on the test split, which it sees through pictures alone."""
+"""Stage evaluate: score the detector on the test split, which it sees through images alone."""
 
 import csv
 from pathlib import Path

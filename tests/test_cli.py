@@ -21,7 +21,7 @@ CLASSES = ("disc", "square")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a random detector and two pictures."""
+    """A folder with a random detector and two images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLO_THREADS", "1")
     monkeypatch.setenv("YOLO_DEVICE", "cpu")
@@ -31,7 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("album/deeper").mkdir(parents=True)
     for name, size in (("album/a.png", (50, 70, 3)), ("album/deeper/a.jpg", (64, 40, 3))):
         Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(name)
-    Path("album/notes.txt").write_text("no picture")
+    Path("album/notes.txt").write_text("no image")
     return tmp_path
 
 
@@ -87,7 +87,7 @@ def test_predict_goes_on_after_an_unreadable_file(project: Path) -> None:
     [
         (["album", "--weights", "gone.safetensors"], "gone.safetensors does not exist"),
         (["album/deeper/nothing"], None),
-        (["models"], "no picture in models"),
+        (["models"], "no image in models"),
         (["album", "--weights", "album/notes.txt"], "not a whole safetensors file"),
         (["album", "--model", "detector@v1.0.0"], "detector@v1.0.0 cannot be fetched from"),
         (["album", "--model", "a@v1.0.0", "--weights", "b"], "--weights and --model each name"),

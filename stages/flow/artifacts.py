@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect to look at: tables, the report, pictures."""
+"""What a run leaves in Prefect to look at: tables, the report, images."""
 
 import base64
 import logging
@@ -20,7 +20,7 @@ _REPORT = Path("reports/evaluate/report.html")
 _PICTURES = Path("reports/evaluate/pictures")
 _SHOWN = 3
 _MOST_BYTES = 300_000
-"""Of a picture: it is kept whole in the server's data base."""
+"""Of an image: it is kept whole in the server's data base."""
 
 
 def publish(

@@ -23,7 +23,7 @@ def summary(reports: Path = REPORTS) -> str:
         [
             f"VOC07 mAP {_percent(found['voc07_map'])}{bounds}, "
             f"VOC10+ mAP {_percent(found['voc_map'])}: "
-            f"{found['images']} test pictures, {found['objects']} objects",
+            f"{found['images']} test images, {found['objects']} objects",
             f"pre-training top-1 {_percent(trained['top1'])}",
             f"report: {(reports / 'evaluate' / 'report.html').absolute()}",
         ]

@@ -1,6 +1,6 @@
 """Whether a trained detector may take the place of the released one, and why.
 
-Both see the pictures of today's test split with today's `evaluate` parameters, so the comparison is
+Both see the images of today's test split with today's `evaluate` parameters, so the comparison is
 paired whatever the released version was once scored on.
 """
 

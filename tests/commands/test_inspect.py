@@ -21,7 +21,7 @@ GREEN = (40, 200, 60)
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The demo's parameters and three grey pictures with coloured rectangles as objects."""
+    """The demo's parameters and three grey images with coloured rectangles as objects."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLO_THREADS", "1")
     monkeypatch.setenv("YOLO_DEVICE", "cpu")
@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             Image.fromarray(pixels).save(buffer, "PNG")
             writer.append(
                 {
-                    "name": f"picture {number}",
+                    "name": f"image {number}",
                     "image": buffer.getvalue(),
                     "width": 100,
                     "height": 100,
@@ -118,7 +118,7 @@ def test_a_detector_memorises_pictures_with_distinct_cells(project: Path) -> Non
         "--grid", "4", "--batches", "600",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "pictures: picture 0, picture 1" in result.stdout
+    assert "pictures: image 0, image 1" in result.stdout
     assert result.stdout.splitlines()[-1] == "memorised"
 
 
@@ -137,4 +137,4 @@ def test_pictures_whose_objects_share_a_cell_are_not_chosen(project: Path) -> No
         "--width", "0.25",
     )  # fmt: skip
     assert isinstance(result.exception, UserError)
-    assert "only 2 of 3 pictures" in str(result.exception)
+    assert "only 2 of 3 images" in str(result.exception)

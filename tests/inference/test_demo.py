@@ -161,13 +161,13 @@ def test_an_upload_that_is_no_picture_is_refused(port: int) -> None:
         )
     )
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
-    for body in (b"", b"no picture", svg, picture("GIF"), b"%!PS-Adobe-3.0\n(x) run\n"):
+    for body in (b"", b"no image", svg, picture("GIF"), b"%!PS-Adobe-3.0\n(x) run\n"):
         status, said = refusal(port, body)
         assert status == 400 and "is no JPEG, PNG" in said
     for kind in ("JPEG", "PNG"):
         whole = picture(kind)
         status, said = refusal(port, whole[: len(whole) // 2])
-        assert status == 400 and "the picture cannot be decoded" in said
+        assert status == 400 and "the image cannot be decoded" in said
     assert refusal(port, bomb)[0] == 413
     status, said = refusal(port, picture("JPEG", (1000, 501)))
     assert status == 413 and "1000 x 501 pixels" in said

@@ -1,4 +1,4 @@
-"""What callers have of a picture becomes RGB bytes."""
+"""What callers have of an image becomes RGB bytes."""
 
 from pathlib import Path
 
@@ -87,14 +87,14 @@ def test_16_bits_cmyk_palette_and_transparent_files_become_rgb(tmp_path: Path) -
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(
         tmp_path / "cut.png"
     )
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:40])
     for name, why in (
         ("empty.jpg", "it is empty"),
-        ("text.jpg", "no picture"),
+        ("text.jpg", "no image"),
         ("cut.png", "truncated"),
         ("gone.jpg", "No such file"),
         (".", "Is a directory"),
@@ -117,7 +117,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_picture_is_refused_in_words(image: object) -> None:
-    with pytest.raises(ValueError, match="picture"):
+    with pytest.raises(ValueError, match="image"):
         to_picture(image)  # type: ignore[arg-type]
 
 

@@ -22,7 +22,7 @@ CLASSES = ("disc", "square")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A random detector, two pictures and a video of 12 frames."""
+    """A random detector, two images and a video of 12 frames."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLO_THREADS", "1")
     monkeypatch.setenv("YOLO_DEVICE", "cpu")
@@ -72,7 +72,7 @@ def test_a_folder_without_pictures_does_not_stop_the_rest(folder: Path) -> None:
     result = call("hollow", "album/a.png", "--json")
     assert result.exit_code == 1
     assert len(json.loads(result.stdout)) == 1
-    assert "no picture in hollow" in result.stderr
+    assert "no image in hollow" in result.stderr
 
 
 def test_empty_and_damaged_files_are_named_and_do_not_stop_the_rest(folder: Path) -> None:
@@ -232,4 +232,4 @@ def test_json_goes_to_a_file(folder: Path) -> None:
 
 def test_nothing_to_predict_on_is_an_error(folder: Path) -> None:
     result = call()
-    assert result.exit_code == 1 and "no picture given" in str(result.exception)
+    assert result.exit_code == 1 and "no image given" in str(result.exception)

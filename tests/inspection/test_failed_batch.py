@@ -46,7 +46,7 @@ def test_the_pictures_are_drawn_with_their_boxes(saved, tmp_path):
     out = tmp_path / "sheet.png"
     result = CliRunner().invoke(app, ["inspect", "batch", str(saved), "--out", str(out)])
     assert result.exit_code == 0, result.output
-    # the second picture, 6 pixels from the first: its box's corner is a quarter in
+    # the second image, 6 pixels from the first: its box's corner is a quarter in
     assert Image.open(out).getpixel((6 + 32 + 6 + 8, 6 + 8)) == (255, 0, 0)
 
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The demo's parameters on twelve large pictures, with a network that takes next to nothing."""
+    """The demo's parameters on twelve large images, with a network that takes next to nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLO_THREADS", "1")
     monkeypatch.setenv("YOLO_DEVICE", "cpu")

@@ -45,7 +45,7 @@ def test_the_demo_learns_and_strangers_objects_score_nothing(
     truth = read_truth(split)
     own = score(found, truth, len(clean.classes)).voc07_map
     assert own == pytest.approx(metrics["voc07_map"], abs=1e-3)
-    # Every picture is scored by the objects of another.
+    # Every image is scored by the objects of another.
     moved = (truth.image + len(split) // 2) % len(split)
     order = np.argsort(moved, kind="stable")
     strange = Truth(moved[order], truth.label[order], truth.box[order], truth.difficult[order])

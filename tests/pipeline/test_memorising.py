@@ -1,4 +1,4 @@
-"""The paper's network learns real pictures by heart: nothing between boxes and score is broken."""
+"""The paper's network learns real images by heart: nothing between boxes and score is broken."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The original's own learning rates, at which re-implementations end in NaN, on real pictures."""
+"""The original's own learning rates, at which re-implementations end in NaN, on real images."""
 
 import csv
 import math
@@ -14,7 +14,7 @@ from stages.project import preset
 
 # the ramps of yolo.cfg of November 2015 and of yolov1-tiny.cfg, a tenth as long, and 50 batches at
 # 1e-2. That of yolo-tiny.cfg of 2015 would be 8 batches long; from a backbone that has seen only
-# 1,500 pictures the weights then run away, by batch 24 (docs/learning-rate.md).
+# 1,500 images the weights then run away, by batch 24 (docs/learning-rate.md).
 PAPER = {"learning_rate": 0.001, "steps": [20, 40, 60], "scales": [2.5, 2.0, 2.0]}
 FAST = {"learning_rate": 0.0005, "steps": [20, 40, 60, 80], "scales": [2.5, 2.0, 2.0, 2.0]}
 PEAK = 0.01
@@ -58,7 +58,7 @@ def settings(network: str, width: float, size: int, schedule: dict[str, Any]) ->
 
 @pytest.fixture
 def real_project(fresh: Callable[[], Project], real_data: Path) -> Callable[..., Project]:
-    """Make a project on real pictures with a backbone of its own short pre-training."""
+    """Make a project on real images with a backbone of its own short pre-training."""
 
     def make(overlay: dict[str, Any]) -> Project:
         project = fresh()
@@ -74,7 +74,7 @@ def real_project(fresh: Callable[[], Project], real_data: Path) -> Callable[...,
 
 
 def trained(project: Project) -> list[dict[str, float]]:
-    """Train the detector, 64 pictures a batch in parts of 8; return its curve."""
+    """Train the detector, 64 images a batch in parts of 8; return its curve."""
     project.run("dvc", "repro", "extract_backbone", YOLO_THREADS="1")
     project.run("dvc", "repro", "detect_train", YOLO_THREADS="1", YOLO_MICRO_BATCH="8")
     with (project.root / "reports/detect_train/curves.csv").open() as file:

@@ -79,7 +79,7 @@ def test_a_set_whose_classes_the_weights_know_is_measured(project: Project, tmp_
 
 
 def _write_folders(folder: Path, classes: list[str]) -> None:
-    """Two of three validation pictures are of the first class."""
+    """Two of three validation images are of the first class."""
     from small_sets import picture
 
     for split, counts in (("train", (3, 3)), ("val", (2, 1))):

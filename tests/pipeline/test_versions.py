@@ -60,7 +60,7 @@ def test_models_lists_versions_with_score_data_and_date(published: Project) -> N
     (found,) = json.loads(published.run("yolov1", "models", "--json"))
     metrics = json.loads((published.root / "reports/evaluate/metrics.json").read_text())
     assert found["tag"] == "detector@v0.1.0" and found["score"] == metrics["voc07_map"]
-    assert found["data"] == "A few shapes, one or two a picture"
+    assert found["data"] == "A few shapes, one or two an image"
     assert found["weights_hash"] == digest(published.root / WEIGHTS, "md5")
     assert found["date"] == published.git("log", "-1", "--format=%cs").strip()
     assert "detector@v0.1.0" in published.run("yolov1", "models")

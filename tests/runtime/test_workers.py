@@ -45,7 +45,7 @@ def ends_itself(shared: None, jobs: list[int]) -> list[int]:
 
 
 def fails(shared: None, jobs: list[int]) -> list[int]:
-    raise UserError(f"picture {jobs[0]} is damaged")
+    raise UserError(f"image {jobs[0]} is damaged")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -65,7 +65,7 @@ def test_a_process_that_is_killed_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_an_error_of_the_work_comes_through() -> None:
-    with pytest.raises(UserError, match="picture 0 is damaged"):
+    with pytest.raises(UserError, match="image 0 is damaged"):
         list(Workers(2).map(fails, None, range(600)))
 
 

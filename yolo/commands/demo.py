@@ -22,7 +22,7 @@ def demo(
         Literal["torch", "onnx"], typer.Option(help="What runs the network, as for predict.")
     ] = "torch",
 ) -> None:
-    """Serve a page to try a detector: drop a picture, move the thresholds, see boxes and cells."""
+    """Serve a page to try a detector: drop an image, move the thresholds, see boxes and cells."""
     from yolo.inference.demo import serve
     from yolo.inference.model import load_model
 

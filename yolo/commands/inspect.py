@@ -1,4 +1,4 @@
-"""Pictures and tables to look at before and instead of a training."""
+"""Images and tables to look at before and instead of a training."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from yolo.params.root import Params
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at targets, augmentation, rates, layers; memorise pictures."
+    no_args_is_help=True, help="Look at targets, augmentation, rates, layers; memorise images."
 )
 
 Data = Annotated[Path, typer.Option(help="A clean detection set, as `validate` writes it.")]
 SplitName = Annotated[str, typer.Option(help="Its split: train, val, test.")]
-Count = Annotated[int, typer.Option(min=1, help="How many pictures.")]
-First = Annotated[int, typer.Option(min=0, help="Number of the first picture.")]
+Count = Annotated[int, typer.Option(min=1, help="How many images.")]
+First = Annotated[int, typer.Option(min=0, help="Number of the first image.")]
 Grid = Annotated[int | None, typer.Option(min=1, help="S; by default model.grid.")]
 Size = Annotated[
     int | None, typer.Option(min=32, help="Side of the input in pixels; default: model.input_size.")
@@ -41,7 +41,7 @@ def targets(
     size: Size = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/targets.png"),
 ) -> None:
-    """Draw the grid, the responsible cells and the boxes of some pictures.
+    """Draw the grid, the responsible cells and the boxes of some images.
 
     Grey boxes are no targets: another object's centre took their cell, or they are too small.
     """
@@ -69,12 +69,12 @@ def augment(
     split: SplitName = "train",
     count: Count = 4,
     first: First = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Drawings of each picture.")] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="Drawings of each image.")] = 4,
     grid: Grid = None,
     size: Size = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/augment.png"),
 ) -> None:
-    """Draw pictures as training sees them, a row per picture, a column per epoch."""
+    """Draw images as training sees them, a row per image, a column per epoch."""
     from yolo.data.store.clean_set import CleanSet
     from yolo.inspection.target_images import augmented_pictures, sheet
 
@@ -194,7 +194,7 @@ def overfit(
 ) -> None:
     """Let a detector memorise a few pictures: a correct model reaches mAP 1.
 
-    The pictures are the first of the split whose objects fall in distinct cells. Exit status 1
+    The images are the first of the split whose objects fall in distinct cells. Exit status 1
     when the mAP stays below 1.
     """
     import torch
@@ -241,7 +241,7 @@ def batch(
 ) -> None:
     """Show the batch at which a training stopped because something was not finite.
 
-    Its loss terms, its pictures with their boxes, and the weights before it that are not finite or
+    Its loss terms, its images with their boxes, and the weights before it that are not finite or
     the largest.
     """
     from yolo.inspection.failed_batch import picture_sheet, summary
@@ -308,7 +308,7 @@ def _spec(
 
 def _range(length: int, first: int, count: int) -> range:
     if first >= length:
-        raise UserError(f"--first is {first}; the split has pictures 0 to {length - 1}")
+        raise UserError(f"--first is {first}; the split has images 0 to {length - 1}")
     return range(first, min(first + count, length))
 
 

@@ -1,4 +1,4 @@
-"""Detect objects in pictures, videos and what a camera sees."""
+"""Detect objects in images, videos and what a camera sees."""
 
 import sys
 from pathlib import Path
@@ -34,8 +34,8 @@ def predict(
         Literal["pictures", "json", "voc", "voc-xml", "coco"],
         typer.Option(
             "--format",
-            help="What goes to --out: pictures and videos with boxes; detections.json; "
-            "comp4_det_test_<class>.txt; an annotation per picture; COCO results.",
+            help="What goes to --out: images and videos with boxes; detections.json; "
+            "comp4_det_test_<class>.txt; an annotation per image; COCO results.",
         ),
     ] = "pictures",
     coco: Annotated[
@@ -54,7 +54,7 @@ def predict(
         float, typer.Option(min=0, max=1, help="Overlap above which the worse of two goes.")
     ] = 0.4,
 ) -> None:
-    """Detect objects in pictures and videos.
+    """Detect objects in images and videos.
 
     A box is xmin ymin xmax ymax in pixels as in Pascal VOC: the first is 1, both ends belong to it.
     Files that cannot be read are named and do not stop the others; the exit status is 1 then.

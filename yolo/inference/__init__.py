@@ -1,1 +1,1 @@
-"""The trained detector in use: pictures and videos in, boxes out."""
+"""The trained detector in use: images and videos in, boxes out."""

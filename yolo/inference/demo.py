@@ -1,6 +1,6 @@
 """A page to try a detector: the file that imports a web server.
 
-It keeps nothing: a picture is sent, decoded in memory, looked at and forgotten. There are two
+It keeps nothing: an image is sent, decoded in memory, looked at and forgotten. There are two
 addresses, the page and `detect`; no file of the machine is behind either.
 """
 
@@ -58,7 +58,7 @@ class Refused(UserError):
 
 
 def examine(model: Model, picture: Picture, nms_iou: float) -> dict[str, Any]:
-    """All that the page shows of a picture (H, W, 3), as plain values.
+    """All that the page shows of an image (H, W, 3), as plain values.
 
     `detections` by descending score, above `LEAST_SCORE`: label, score, colour, box (xmin ymin xmax
     ymax as from `Model.predict`), cell (row, column of the grid cell that predicted it). A higher
@@ -111,7 +111,7 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
 
     html = _page(model, limits)
     headers = _headers(html)
-    # one picture at a time, so that many senders take no more memory and threads than one
+    # one image at a time, so that many senders take no more memory and threads than one
     turn = threading.Lock()
     uploads = asyncio.Semaphore(_UPLOADS)
 
@@ -187,12 +187,12 @@ def _decode(data: bytes, limits: Limits) -> Picture:
             width, height = header.size
     except Exception as error:  # Pillow's readers raise many kinds
         if isinstance(error, Image.DecompressionBombError):
-            raise Refused("the picture has too many pixels", 413) from None
-        raise UserError("the file is no JPEG, PNG, WebP, BMP or TIFF picture") from None
+            raise Refused("the image has too many pixels", 413) from None
+        raise UserError("the file is no JPEG, PNG, WebP, BMP or TIFF image") from None
     if width * height > limits.pixels:
         most = limits.pixels // 1_000_000
-        raise Refused(f"the picture has {width} x {height} pixels; {most} million are allowed", 413)
-    return decode_upright(data, "the picture")
+        raise Refused(f"the image has {width} x {height} pixels; {most} million are allowed", 413)
+    return decode_upright(data, "the image")
 
 
 def _share(text: str) -> float:

@@ -77,7 +77,7 @@ class OnnxEngine:
             raise UserError(f"{self._path} cannot be run: {error}") from None
         shape = found[0].shape
         if shape != (len(pixels), self._numbers):
-            raise UserError(f"{self._path} gives {shape} for {len(pixels)} pictures")
+            raise UserError(f"{self._path} gives {shape} for {len(pixels)} images")
         return torch.from_numpy(found[0])
 
 

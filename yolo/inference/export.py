@@ -16,7 +16,7 @@ from yolo.model.detector.detector import Detector, load_detector
 from yolo.model.network.weights import KEY
 
 PREPROCESSING = (
-    "RGB / 255; the whole picture resized to the input's square without keeping its shape, "
+    "RGB / 255; the whole image resized to the input's square without keeping its shape, "
     "bilinear with the centres of the corner pixels kept (align_corners)"
 )
 _OPSET = 18
@@ -26,12 +26,12 @@ _INT_MAX = 2**63 - 1
 def export_onnx(
     weights: Path, out: Path, *, nms: bool, score_threshold: float = 0.2, nms_iou: float = 0.4
 ) -> None:
-    """Write a detector as one ONNX file that takes any number of pictures at a time.
+    """Write a detector as one ONNX file that takes any number of images at a time.
 
     Input `images` (N, 3, side, side) float, RGB in [0, 1]. Output `prediction`
     (N, S*S*(C + 5B)), see `yolo.detection.layout`. With `nms` there are also the detections of all
-    pictures, by picture and descending score: `image` (K,) int64 number in the batch, `boxes`
-    (K, 4) xmin ymin xmax ymax relative to the picture, not clamped, `scores` (K,), `labels` (K,)
+    images, by image and descending score: `image` (K,) int64 number in the batch, `boxes`
+    (K, 4) xmin ymin xmax ymax relative to the image, not clamped, `scores` (K,), `labels` (K,)
     int64; and the thresholds are inputs that may be left out, `score_threshold` and `nms_iou`.
 
     The metadata hold `classes` and `preprocessing`, and the card of the weights under `yolo`.
@@ -144,7 +144,7 @@ def _append_nms(model: Any, score_threshold: float, nms_iou: float) -> None:
         "picked",  # (K, 3): image, class, box
         center_point_box=1,
     )
-    # best first, then picture by picture: TopK keeps the order of equals
+    # best first, then image by image: TopK keeps the order of equals
     node("GatherND", "decoded_scores picked", "picked_scores")
     node("Shape", "picked_scores", "count")
     node("TopK", "picked_scores count", "by_score by_score_at", axis=0)

@@ -1,4 +1,4 @@
-"""Whatever a caller has of a picture, as (H, W, 3) uint8 RGB."""
+"""Whatever a caller has of an image, as (H, W, 3) uint8 RGB."""
 
 from collections.abc import Iterable
 from os import PathLike
@@ -22,20 +22,20 @@ RGB, transparency is dropped.
 
 
 def is_one(images: AnyPicture | Iterable[AnyPicture]) -> bool:
-    """Whether this is one picture and not several; arrays and tensors of 4 dimensions are many."""
+    """Whether this is one image and not several; arrays and tensors of 4 dimensions are many."""
     if isinstance(images, np.ndarray | Tensor):
         return images.ndim < 4
     return isinstance(images, str | PathLike | Image.Image)
 
 
 def to_picture(image: AnyPicture) -> Picture:
-    """(H, W, 3) uint8 RGB of any picture.
+    """(H, W, 3) uint8 RGB of any image.
 
     A file is read as a viewer shows it, turned by its EXIF orientation; a PIL image, an array and
     a tensor are taken as they are.
 
     Raises:
-        UserError: A file is missing, truncated, damaged or no picture.
+        UserError: A file is missing, truncated, damaged or no image.
         ValueError: An array or tensor has another shape, type or range.
     """
     if isinstance(image, str | PathLike):
@@ -45,22 +45,22 @@ def to_picture(image: AnyPicture) -> Picture:
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] not in (1, 3):
             raise ValueError(
-                f"a tensor of shape {tuple(image.shape)} is no picture: (3, H, W) or (1, H, W)"
+                f"a tensor of shape {tuple(image.shape)} is no image: (3, H, W) or (1, H, W)"
             )
         return _from_array(image.detach().cpu().permute(1, 2, 0).numpy())
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    raise TypeError(f"{type(image).__name__} is no picture: a path, PIL image, array or tensor")
+    raise TypeError(f"{type(image).__name__} is no image: a path, PIL image, array or tensor")
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a picture file of any format, whatever its name says, turned as a viewer shows it.
+    """Read an image file of any format, whatever its name says, turned as a viewer shows it.
 
     Training and scoring take the stored pixels instead, which are what VOC's boxes count
     (`yolo.data.store.images.decode`).
 
     Raises:
-        UserError: The file cannot be read, or is truncated, damaged or no picture.
+        UserError: The file cannot be read, or is truncated, damaged or no image.
     """
     try:
         data = path.read_bytes()
@@ -76,7 +76,7 @@ def decode_upright(data: bytes, name: str) -> Picture:
     except cv2.error:
         image = None
     if image is None:
-        why = "it is truncated, damaged or no picture" if data else "it is empty"
+        why = "it is truncated, damaged or no image" if data else "it is empty"
         raise UserError(f"{name} cannot be decoded: {why}")
     return np.asarray(image, np.uint8)
 
@@ -90,7 +90,7 @@ def _from_array(array: NDArray[np.generic]) -> Picture:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise ValueError(
-            f"an array of shape {array.shape} is no picture: (H, W), (H, W, 1), (H, W, 3) or "
+            f"an array of shape {array.shape} is no image: (H, W), (H, W, 1), (H, W, 3) or "
             "(H, W, 4)"
         )
     pixels = _to_bytes(array[..., :3])
@@ -107,7 +107,7 @@ def _to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
         # negated, so that NaN is refused
         if not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(
-                f"a picture of floats from {values.min():g} to {values.max():g}; [0, 1] is allowed"
+                f"an image of floats from {values.min():g} to {values.max():g}; [0, 1] is allowed"
             )
         return np.rint(values * 255).astype(np.uint8)
-    raise ValueError(f"a picture of {array.dtype}; uint8, uint16 or float in [0, 1] is allowed")
+    raise ValueError(f"an image of {array.dtype}; uint8, uint16 or float in [0, 1] is allowed")

@@ -67,23 +67,23 @@ class Model:
         nms_iou: float = NMS_IOU,
         batch: int = AT_ONCE,
     ) -> Detected | list[Detected]:
-        """Detect objects in one picture, or in each of several.
+        """Detect objects in one image, or in each of several.
 
         Args:
             images: A path, PIL image, array (H, W, 3) or tensor (3, H, W), see `AnyPicture`; or an
                 iterable of such, or an array (N, H, W, 3) or tensor (N, 3, H, W).
             score_threshold: Least score of a detection, exclusive, 0 to 1.
             nms_iou: Of two detections of a class that overlap by more than this, the worse goes.
-            batch: Pictures that are held and run at a time.
+            batch: Images that are held and run at a time.
 
         Returns:
-            For one picture `boxes, scores, labels`, by descending score: boxes (K, 4) float32,
-            xmin ymin xmax ymax in pixels of the picture, the first being 1 and both ends within,
+            For one image `boxes, scores, labels`, by descending score: boxes (K, 4) float32,
+            xmin ymin xmax ymax in pixels of the image, the first being 1 and both ends within,
             as in Pascal VOC; scores (K,) float32 in 0 to 1 as a rule; labels (K,) int64, numbers of
-            `classes`. For several pictures a list of these, in their order.
+            `classes`. For several images a list of these, in their order.
 
         Raises:
-            UserError: A file is missing, truncated, damaged or no picture.
+            UserError: A file is missing, truncated, damaged or no image.
             ValueError: An array or tensor has another shape, type or range; a threshold is not
                 within 0 to 1; `batch` is below 1.
         """
@@ -104,7 +104,7 @@ class Model:
         nms_iou: float = NMS_IOU,
         batch: int = AT_ONCE,
     ) -> Iterator[Detected]:
-        """As `predict` of several pictures, one after another, `batch` of them held at a time."""
+        """As `predict` of several images, one after another, `batch` of them held at a time."""
         for name, value in (("score_threshold", score_threshold), ("nms_iou", nms_iou)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; 0 to 1 is allowed")

@@ -18,7 +18,7 @@ from yolo.model.detector.predict import Detected
 def record(
     name: str, width: int, height: int, found: Detected, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """A picture and its detections as plain values; box is xmin ymin xmax ymax, 1-based."""
+    """An image and its detections as plain values; box is xmin ymin xmax ymax, 1-based."""
     return {
         "image": name,
         "width": width,
@@ -39,7 +39,7 @@ def record(
 def write_voc(folder: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]) -> None:
     """`comp4_det_test_<class>.txt`, what the devkit and `yolov1 score` read.
 
-    A picture goes by its file name without ending, a frame of a video with its number behind
+    An image goes by its file name without ending, a frame of a video with its number behind
     (`street-000012`); UserError when two have the same.
     """
     names = identifiers(records)
@@ -56,7 +56,7 @@ def write_voc(folder: Path, records: Sequence[dict[str, Any]], classes: Sequence
 
 
 def write_voc_xml(folder: Path, records: Sequence[dict[str, Any]]) -> None:
-    """`<image>.xml`, an annotation per picture with whole pixels, as labelling tools read it."""
+    """`<image>.xml`, an annotation per image with whole pixels, as labelling tools read it."""
     for name, own in zip(identifiers(records), records, strict=True):
         root = xml.Element("annotation")
         xml.SubElement(root, "filename").text = Path(own["image"]).name
@@ -86,11 +86,11 @@ def write_coco(
     """`detections.json`, COCO's list of results: image_id, category_id, bbox, score.
 
     bbox is x, y, width, height in pixels from 0. The numbers are those of the COCO `annotations`
-    (by file name and category name); without it, pictures and classes count from 1 in their order,
+    (by file name and category name); without it, images and classes count from 1 in their order,
     and `images.json` says so (`images`, `categories`).
 
     Raises:
-        UserError: `annotations` cannot be read or lacks a picture or a class.
+        UserError: `annotations` cannot be read or lacks an image or a class.
     """
     if annotations is None:
         images = {_place(own): number for number, own in enumerate(records, 1)}
@@ -142,7 +142,7 @@ def identifiers(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _place(own: dict[str, Any]) -> tuple[str, int | None]:
-    """A picture, or a frame of a video."""
+    """An image, or a frame of a video."""
     return own["image"], own.get("frame")
 
 
@@ -150,7 +150,7 @@ def _numbers(
     annotations: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]
 ) -> tuple[dict[tuple[str, int | None], int], dict[str, int]]:
     if moving := next((own["image"] for own in records if "frame" in own), None):
-        raise UserError(f"{annotations} numbers pictures, and {moving} is a video")
+        raise UserError(f"{annotations} numbers images, and {moving} is a video")
     try:
         document = json.loads(annotations.read_text(encoding="utf-8"))
         by_file = {Path(image["file_name"]).name: image["id"] for image in document["images"]}

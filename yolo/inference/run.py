@@ -1,4 +1,4 @@
-"""Detections of pictures, videos and cameras, as records and as pictures with boxes."""
+"""Detections of images, videos and cameras, as records and as images with boxes."""
 
 import io
 import os
@@ -39,11 +39,11 @@ def predict_paths(
     camera: Path | None = None,
     frames: int | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Detect objects in pictures, videos, folders and patterns of them, and a camera.
+    """Detect objects in images, videos, folders and patterns of them, and a camera.
 
-    Returns a record per picture (image, width, height, detections: label, score, box) or frame
+    Returns a record per image (image, width, height, detections: label, score, box) or frame
     (with `frame`, its number from 0) in the order found, and a message per file that could not be
-    read whole. Pictures and videos with boxes go to the folder `pictures`. Of each video and of
+    read whole. Images and videos with boxes go to the folder `pictures`. Of each video and of
     the camera at most `frames` are taken.
 
     Raises:
@@ -51,7 +51,7 @@ def predict_paths(
     """
     files, problems = list_files(paths)
     if not files and camera is None:
-        raise UserError("; ".join(problems) or "no picture given")
+        raise UserError("; ".join(problems) or "no image given")
     names = _names(files)
 
     def detect(source: Iterable[Frame], batch: int = AT_ONCE) -> Found:

@@ -1,4 +1,4 @@
-"""Where pictures come from: files, folders, patterns, videos, a camera."""
+"""Where images come from: files, folders, patterns, videos, a camera."""
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ _TAIL = 0.02
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture and where it is from; `number` counts the frames of a video from 0."""
+    """An image and where it is from; `number` counts the frames of a video from 0."""
 
     source: Path
     picture: Picture
@@ -35,7 +35,7 @@ class Frame:
 def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Each file once, those of folders and patterns sorted, and what was found nowhere.
 
-    Folders are searched at any depth for pictures and videos, by their endings. A path that does
+    Folders are searched at any depth for images and videos, by their endings. A path that does
     not exist and holds `*`, `?` or `[` is a pattern; `**` crosses folders.
     """
     files: dict[Path, None] = {}
@@ -47,7 +47,7 @@ def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
             inside = [p for p in inside if p.is_file()]
             files.update(dict.fromkeys(inside))
             if not inside:
-                problems.append(f"no picture in {path}")
+                problems.append(f"no image in {path}")
         elif path.exists():
             files[path] = None
         elif glob.has_magic(text):
@@ -67,7 +67,7 @@ def is_video(path: Path) -> bool:
 
 
 def read_pictures(files: Iterable[Path], problems: list[str]) -> Iterator[Frame]:
-    """The pictures in order; a file that cannot be read adds a message to `problems`."""
+    """The images in order; a file that cannot be read adds a message to `problems`."""
     for path in files:
         try:
             yield Frame(path, read_picture(path))
@@ -85,7 +85,7 @@ class Video:
         """Open the file; with `device_format` (`v4l2` on Linux) the camera of that path.
 
         Raises:
-            UserError: It cannot be opened or has no pictures.
+            UserError: It cannot be opened or has no images.
         """
         import av
         from av.error import FFmpegError
@@ -98,7 +98,7 @@ class Video:
             raise UserError(f"{path} cannot be opened as a video: {_words(error)}") from None
         if not self._container.streams.video:
             self._container.close()
-            raise UserError(f"{path} has no pictures in it")
+            raise UserError(f"{path} has no images in it")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self.rate = Fraction(self._stream.average_rate or _FRAME_RATE)
@@ -133,7 +133,7 @@ class Video:
             )
 
     def _seconds(self) -> float:
-        """Length that the file states of its pictures, 0 when it does not."""
+        """Length that the file states of its images, 0 when it does not."""
         if self._stream.duration is not None and self._stream.time_base is not None:
             return float(self._stream.duration * self._stream.time_base)
         alone = len(self._container.streams) == 1
@@ -153,7 +153,7 @@ class VideoWriter:
         self._size = (0, 0)
 
     def write(self, picture: Picture) -> None:
-        """Append a picture; one of another size than the first is resized."""
+        """Append an image; one of another size than the first is resized."""
         import av
 
         if self._size == (0, 0):

@@ -1,4 +1,4 @@
-"""What is in a batch at which a training stopped: numbers and pictures."""
+"""What is in a batch at which a training stopped: numbers and images."""
 
 import math
 from typing import Any
@@ -35,7 +35,7 @@ def summary(failed: FailedBatch) -> dict[str, Any]:
 
 
 def picture_sheet(failed: FailedBatch) -> Image.Image:
-    """The pictures as the network saw them, but for their colours, with their boxes."""
+    """The images as the network saw them, but for their colours, with their boxes."""
     pictures = [
         _drawn(batch["images"][number], boxes)
         for batch in failed.batches
@@ -60,7 +60,7 @@ def _rows(batch: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _boxes(batch: dict[str, Any]) -> list[Tensor]:
-    """(n, 4) cx cy w h relative to the picture, of each; none where the task has none."""
+    """(n, 4) cx cy w h relative to the image, of each; none where the task has none."""
     rows = batch.get("boxes")
     numbers = range(len(batch["names"]))
     if rows is None:

@@ -31,7 +31,7 @@ def peak(optimisation: Optimisation) -> float:
 
 
 def draw_rates(trainings: Mapping[str, Optimisation], path: Path) -> None:
-    """Write a picture (PNG) with a curve per training."""
+    """Write an image (PNG) with a curve per training."""
     figure = Figure(figsize=(8, 2.8 * len(trainings)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, (name, optimisation) in enumerate(trainings.items(), 1):

@@ -1,4 +1,4 @@
-"""The check that a detector can memorise a handful of pictures."""
+"""The check that a detector can memorise a handful of images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ CLIP_NORM = 10.0
 
 
 def choose(split: Split, count: int, grid: int) -> list[int]:
-    """The first `count` pictures whose objects all are targets, each in a cell of its own.
+    """The first `count` images whose objects all are targets, each in a cell of its own.
 
     UserError when the split has fewer.
     """
@@ -42,7 +42,7 @@ def choose(split: Split, count: int, grid: int) -> list[int]:
             chosen.append(index)
     if len(chosen) < count:
         raise UserError(
-            f"only {len(chosen)} of {len(split)} pictures have objects that all fall in distinct "
+            f"only {len(chosen)} of {len(split)} images have objects that all fall in distinct "
             f"cells of a {grid} x {grid} grid; {count} are needed"
         )
     return chosen
@@ -59,10 +59,10 @@ def overfit(
     every: int = 50,
     report: Callable[[int, float, float], None],
 ) -> float:
-    """Train on the pictures `chosen` alone, as they are, until they are known by heart.
+    """Train on the images `chosen` alone, as they are, until they are known by heart.
 
     No augmentation, no decay, no dropout; the rate rises over the first tenth of `batches`.
-    Every `every` updates the pictures are detected (decode, suppression) and scored against their
+    Every `every` updates the images are detected (decode, suppression) and scored against their
     labels, and `report` is told the update, the loss and the VOC07 mAP; it ends when that is 1.
 
     Returns:

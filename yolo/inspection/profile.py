@@ -245,7 +245,7 @@ def advise(found: Profile, runtime: Runtime, cores: int) -> tuple[str, list[str]
     slowest = max(PARTS[:3], key=lambda part: getattr(found.loading, part))
     of_loader = {
         "reading": "put data/clean on a faster disk (a second epoch reads from memory what fits)",
-        "decoding": "reduce the clean pictures once: data.<set>.shorter_side, at least the side "
+        "decoding": "reduce the clean images once: data.<set>.shorter_side, at least the side "
         "that the network sees (this changes the result)",
         "augmentation": "train at a smaller input_size (this changes the result)",
     }[slowest]

@@ -24,7 +24,7 @@ _LOST = (160, 160, 160)
 def target_pictures(
     split: Split, indices: Sequence[int], *, size: int, grid: int, classes: Sequence[str]
 ) -> Iterator[Image.Image]:
-    """Yield each picture of `indices` as the network sees it, with its targets drawn."""
+    """Yield each image of `indices` as the network sees it, with its targets drawn."""
     for index in indices:
         picture = resize(images.decode(split.image(index), split.name(index)), size)
         yield draw_targets(picture, labelled_boxes(split, index), grid=grid, classes=classes)
@@ -41,7 +41,7 @@ def augmented_pictures(
     seed: int,
     epochs: int,
 ) -> Iterator[Image.Image]:
-    """Yield each picture of `indices` as training draws it in each of the first `epochs`."""
+    """Yield each image of `indices` as training draws it in each of the first `epochs`."""
     samples = TrainingSamples(split, size, augmentation, seed)
     for index in indices:
         for epoch in range(epochs):
@@ -53,7 +53,7 @@ def augmented_pictures(
 
 
 def labelled_boxes(split: Split, index: int) -> NDArray[np.float32]:
-    """(n, 5) class, cx, cy, w, h relative to the picture; difficult objects are no targets."""
+    """(n, 5) class, cx, cy, w, h relative to the image; difficult objects are no targets."""
     boxes = augment_boxes.from_voc(split.boxes(index), split.labels(index), *split.size(index))
     return boxes[~split.difficult(index)]
 
@@ -68,7 +68,7 @@ def draw_targets(
 
     Args:
         picture: (side, side, 3) uint8 RGB.
-        boxes: (n, 5) class, cx, cy, w, h relative to the picture.
+        boxes: (n, 5) class, cx, cy, w, h relative to the image.
         grid: S.
         classes: names of the classes.
     """
@@ -103,7 +103,7 @@ def draw_targets(
 
 
 def sheet(pictures: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
-    """Put pictures of one size side by side, `columns` in a row."""
+    """Put images of one size side by side, `columns` in a row."""
     width, height = pictures[0].size
     rows = -(-len(pictures) // columns)
     whole = Image.new(

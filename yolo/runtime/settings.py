@@ -28,7 +28,7 @@ class Runtime:
     """`YOLO_WORKERS`: processes that decode images beside the training one; when data are
     validated, 0 means one for each of `threads`."""
     dask_scheduler: str | None = None
-    """`YOLO_DASK_SCHEDULER`: address (`tcp://host:8786`) of a Dask cluster that examines pictures
+    """`YOLO_DASK_SCHEDULER`: address (`tcp://host:8786`) of a Dask cluster that examines images
     in place of this machine's processes."""
     processes: int = 1
     """`YOLO_PROCESSES`: processes on this machine that share a training's batches."""

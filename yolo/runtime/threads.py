@@ -1,4 +1,4 @@
-"""The pictures of a batch, worked on side by side in one process."""
+"""The images of a batch, worked on side by side in one process."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
     """The results of `work` on each item, in order, in as many threads as PyTorch computes with.
 
     Each thread takes one stretch of the items: handing them over singly costs more than the work on
-    a small picture. What `work` raises is raised here.
+    a small image. What `work` raises is raised here.
     """
     threads = torch.get_num_threads()
     parts = min(threads, len(items))

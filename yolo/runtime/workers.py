@@ -1,4 +1,4 @@
-"""Who does the work on each picture: this process, a pool of processes, or a Dask cluster.
+"""Who does the work on each image: this process, a pool of processes, or a Dask cluster.
 
 The results and their order are the same, whoever does it.
 """

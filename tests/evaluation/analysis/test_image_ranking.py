@@ -1,4 +1,4 @@
-"""Which pictures are shown."""
+"""Which images are shown."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ CLASSES = ("bird", "cat & <b>dog</b>", "fish", "horse", "newt", "owl")
 
 @pytest.fixture
 def clean(tmp_path: Path) -> CleanSet:
-    """Thirty pictures of noise, five of each class."""
+    """Thirty images of noise, five of each class."""
     rng = np.random.default_rng(0)
     write_classes(tmp_path, CLASSES)
     with Writer(split_path(tmp_path, "val"), CLASSIFICATION_SCHEMA) as writer:
@@ -38,7 +38,7 @@ def clean(tmp_path: Path) -> CleanSet:
             pixels = rng.integers(0, 256, (40 + number, 50, 3), np.uint8)
             writer.append(
                 {
-                    "name": f"picture {number}",
+                    "name": f"image {number}",
                     "image": encode_jpeg(pixels),
                     "width": 50,
                     "height": 40 + number,

@@ -1,4 +1,4 @@
-"""Pictures in, boxes in VOC's pixels out."""
+"""Images in, boxes in VOC's pixels out."""
 
 import math
 
@@ -21,7 +21,7 @@ SPEC = DetectorSpec("nano", 0.25, 64, 4, 2, ("a", "b", "c"))
 
 
 class Oracle(nn.Module):
-    """Outputs the labels it was made with, picture by picture, whatever it is shown."""
+    """Outputs the labels it was made with, image by image, whatever it is shown."""
 
     def __init__(self, labels: list[np.ndarray]) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Oracle(nn.Module):
 
 
 def oracle_scene() -> tuple[list[np.ndarray], Truth]:
-    """Twelve pictures of 100 x 80 with a box of at least 2 x 2 pixels in some of the 64 cells."""
+    """Twelve images of 100 x 80 with a box of at least 2 x 2 pixels in some of the 64 cells."""
     rng = np.random.default_rng(5)
     labels, rows = [], []
     for image in range(12):
@@ -120,12 +120,12 @@ def test_detections_do_not_depend_on_the_batch_and_leave_the_detector_as_it_was(
 def test_pictures_are_read_ahead_in_order_and_an_error_comes_through() -> None:
     def read(index: int) -> np.ndarray:
         if index == 30:
-            raise UserError("picture 30")
+            raise UserError("image 30")
         return np.full((1, 1, 3), index, np.uint8)
 
     pictures = read_ahead(read, 40, threads=2)
     assert [int(next(pictures)[0, 0, 0]) for _ in range(30)] == list(range(30))
-    with pytest.raises(UserError, match="picture 30"):
+    with pytest.raises(UserError, match="image 30"):
         next(pictures)
     assert len(list(read_ahead(read, 3, threads=2))) == 3
     assert list(read_ahead(read, 0, threads=1)) == []

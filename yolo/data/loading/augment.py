@@ -170,7 +170,7 @@ def _resize_whole_pixels(image: np.ndarray, crop: Crop, size: int) -> np.ndarray
 
 
 def recolour(images: Tensor, colour: Tensor) -> Tensor:
-    """Make the network's input of a batch of 8-bit pictures, with their colours changed.
+    """Make the network's input of a batch of 8-bit images, with their colours changed.
 
     On a GPU this is `distort`; on a CPU the same by OpenCV's vectorised conversions, 20 times
     faster and equal to within a hundredth of a grey level.
@@ -192,7 +192,7 @@ def recolour(images: Tensor, colour: Tensor) -> Tensor:
 
 
 def _recolour(image: np.ndarray, result: np.ndarray, change: list[float]) -> None:
-    """Write one picture with its colours changed, (H, W, 3) uint8 to float, into `result`."""
+    """Write one image with its colours changed, (H, W, 3) uint8 to float, into `result`."""
     if change == [0.0, 1.0, 1.0]:
         np.divide(image, np.float32(255), out=result)
         return

@@ -129,7 +129,7 @@ def read_detections(
 
 
 def read_annotations(devkit: Path, split: str) -> Annotations:
-    """Read `ImageSets/Main/<split>.txt` of a year's folder and its `Annotations`; no picture.
+    """Read `ImageSets/Main/<split>.txt` of a year's folder and its `Annotations`; no image.
 
     Classes are those of the objects, sorted.
 

@@ -59,11 +59,11 @@ class SizeRow:
     found: int
     """By any detection."""
     shown: int
-    """By a detection above the threshold for pictures."""
+    """By a detection above the threshold for images."""
 
     @property
     def label(self) -> str:
-        """The size with its limits in percent of the picture's side."""
+        """The size with its limits in percent of the image's side."""
         low, high = next((low, high) for name, low, high in SIZES if name == self.size)
         if np.isinf(high):
             return f"{self.size} (from {low:.0%})"

@@ -1,4 +1,4 @@
-"""Which test pictures the report shows."""
+"""Which test images the report shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a classifier says of the pictures of a clean split."""
+"""What a classifier says of the images of a clean split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Guesses:
-    """The first K guesses of N pictures, K = 5 or the number of classes if that is less.
+    """The first K guesses of N images, K = 5 or the number of classes if that is less.
 
     label: (N,) int, the true class; ranked: (N, K) int, the guessed classes, best first;
     probability: (N, K) float32 in 0..1.
@@ -40,7 +40,7 @@ class Guesses:
 
 
 def classify(classifier: Classifier, split: Split, numbers: Sequence[int] | None = None) -> Guesses:
-    """Guess the class of each picture's centre, as the validation of the pre-training does.
+    """Guess the class of each image's centre, as the validation of the pre-training does.
 
     `numbers` says which of the classifier's classes each class of the split is; None: that of the
     same number.

@@ -20,7 +20,7 @@ from yolo.model.classifier.classifier import Classifier
 from yolo.training.pretrain.samples import ValidationSamples
 
 PICTURES = 12
-"""Most pictures of a gallery."""
+"""Most images of a gallery."""
 WORST = 12
 """Most classes of the confusion table."""
 LISTED = 100
@@ -37,9 +37,9 @@ def write(
     card: Mapping[str, Any],
     numbers: Sequence[int] | None = None,
 ) -> None:
-    """Classify the pictures of `split`; write `report.html` and `confusion.csv` into `folder`.
+    """Classify the images of `split`; write `report.html` and `confusion.csv` into `folder`.
 
-    confusion.csv has a row per picture, `actual,predicted`, as `dvc plots` wants it. `numbers` says
+    confusion.csv has a row per image, `actual,predicted`, as `dvc plots` wants it. `numbers` says
     which of the classifier's classes each class of the split is; None: that of the same number.
     """
     guesses = classify(classifier, split, numbers)
@@ -99,13 +99,13 @@ def render(
 
 
 def confusion(guesses: Guesses, classes: int) -> NDArray[np.int64]:
-    """(classes, classes): pictures by true class (row) and first guess (column)."""
+    """(classes, classes): images by true class (row) and first guess (column)."""
     place = guesses.label * classes + guesses.ranked[:, 0]
     return np.bincount(place, minlength=classes**2).reshape(classes, classes)
 
 
 def worst_classes(matrix: NDArray[np.int64], most: int = WORST) -> list[int]:
-    """Classes by rising share of right first guesses; those without a picture are left out."""
+    """Classes by rising share of right first guesses; those without an image are left out."""
     pictures = matrix.sum(axis=1)
     share = np.diag(matrix) / np.maximum(pictures, 1)
     order = np.lexsort((np.arange(len(matrix)), share))
@@ -123,7 +123,7 @@ def proportion_interval(hits: int, count: int) -> tuple[float, float]:
 def _class_rows(
     guesses: Guesses, matrix: NDArray[np.int64], classes: Sequence[str]
 ) -> list[SimpleNamespace]:
-    """The classes that have pictures, the worst first."""
+    """The classes that have images, the worst first."""
     among = np.bincount(guesses.label, weights=guesses.among, minlength=len(classes))
     rows = []
     for label in worst_classes(matrix, len(classes)):
@@ -190,7 +190,7 @@ def _galleries(
 def _picture(
     guesses: Guesses, classes: Sequence[str], samples: ValidationSamples, name: str, index: int
 ) -> SimpleNamespace:
-    """What the network saw of the picture, large enough to look at, and what it said."""
+    """What the network saw of the image, large enough to look at, and what it said."""
     image = Image.fromarray(samples[0, index].image)
     scale = max(1, -(-_LEAST_SIDE // image.width))
     image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Boxes on pictures."""
+"""Boxes on images."""
 
 import colorsys
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def draw(
     """Draw predicted boxes solid with class and score, true ones dashed in white.
 
     image: (H, W, 3) uint8 RGB; boxes, true_boxes: (K, 4) xmin ymin xmax ymax, 1-based inclusive
-    pixels. true_names: text inside each true box, may be empty. The picture returned is `scale`
+    pixels. true_names: text inside each true box, may be empty. The image returned is `scale`
     times as large.
     """
     picture = Image.fromarray(image)
@@ -62,7 +62,7 @@ def draw(
 
 
 def _edges(box: NDArray[np.floating], scale: int) -> tuple[int, int, int, int]:
-    """First and last pixel from 0, in the enlarged picture."""
+    """First and last pixel from 0, in the enlarged image."""
     left, top, right, bottom = (float(corner) for corner in box)
     return (
         round((left - 1) * scale),
@@ -96,7 +96,7 @@ def _tag(
     *,
     below: bool,
 ) -> None:
-    """A filled label within the picture: above `corner`, or in the box where there is no room."""
+    """A filled label within the image: above `corner`, or in the box where there is no room."""
     _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = round(right) + 6, round(bottom) + 4
     x = min(max(corner[0], 0), max(size[0] - width, 0))

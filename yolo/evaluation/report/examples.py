@@ -1,4 +1,4 @@
-"""The pictures of the report: test images with predicted and true boxes."""
+"""The images of the report: test images with predicted and true boxes."""
 
 import base64
 import io
@@ -28,13 +28,13 @@ _QUALITY = 85
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture with boxes as a JPEG file."""
+    """An image with boxes as a JPEG file."""
 
     kind: str
     name: str
     """Of the image."""
     file: str
-    """A file name, unique among the report's pictures."""
+    """A file name, unique among the report's images."""
     caption: str
     width: int
     height: int

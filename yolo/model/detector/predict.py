@@ -1,4 +1,4 @@
-"""From pictures to detections: resize, network, decoding, suppression, pixels."""
+"""From images to detections: resize, network, decoding, suppression, pixels."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ Picture = NDArray[np.uint8]
 
 
 class Detected(NamedTuple):
-    """What was found in one picture, by descending score.
+    """What was found in one image, by descending score.
 
-    boxes: (K, 4) float32, xmin ymin xmax ymax, 1-based inclusive pixels within the picture;
+    boxes: (K, 4) float32, xmin ymin xmax ymax, 1-based inclusive pixels within the image;
     scores: (K,) float32; labels: (K,) int64.
     """
 
@@ -40,12 +40,12 @@ def detect(
     batch: int = 16,
     device: torch.device | None = None,
 ) -> list[Detected]:
-    """Detect objects in pictures of any sizes; `batch` of them are held at a time.
+    """Detect objects in images of any sizes; `batch` of them are held at a time.
 
     Each class of each predicted box whose score is above `score_threshold` is a detection;
     of two that overlap by more than `nms_iou` the better stays (box.c: do_nms_sort). Boxes count
-    the pixels of pictures of these `sizes` (width, height), by default of the pictures given. The
-    pictures go to `device`, by default to where the detector is.
+    the pixels of images of these `sizes` (width, height), by default of the images given. The
+    images go to `device`, by default to where the detector is.
     """
     spec = detector.spec
     if device is None:
@@ -79,7 +79,7 @@ def locate(
     score_threshold: float,
     nms_iou: float,
 ) -> list[Detected]:
-    """A network's output (N, S*S*(C + 5B)) → detections in pictures of `sizes` (width, height)."""
+    """A network's output (N, S*S*(C + 5B)) → detections in images of `sizes` (width, height)."""
     decoded = decode(
         prediction,
         grid=spec.grid,
@@ -103,17 +103,17 @@ def _finite(
 
 
 def resize(image: Picture, size: int) -> Picture:
-    """The whole picture on size x size pixels, its shape not kept (as the original tests)."""
+    """The whole image on size x size pixels, its shape not kept (as the original tests)."""
     height, width = image.shape[:2]
     return warp(image, Crop(0, 0, width, height), size, flip=False)
 
 
 def to_pixels(boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """(K, 4) cx cy w h relative to the picture → xmin ymin xmax ymax, 1-based inclusive pixels.
+    """(K, 4) cx cy w h relative to the image → xmin ymin xmax ymax, 1-based inclusive pixels.
 
     The exact inverse of how labels are made (scripts/voc_label.py: cx = ((xmin + xmax) / 2 - 1) /
     W, w = (xmax - xmin) / W), so that a detector which outputs its labels scores 1. The original
-    leaves out the + 1 when it writes detections. Corners are clamped to the picture, 1..W, 1..H.
+    leaves out the + 1 when it writes detections. Corners are clamped to the image, 1..W, 1..H.
     """
     centre, half = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64) / 2
     corners = np.concatenate([centre - half, centre + half], axis=1)
