@@ -45,7 +45,9 @@ from yolo.data.store.clean_set import DETECTION_SCHEMA, CleanSet, write_classes,
 from yolo.data.store.images import decode, encode_jpeg, shrink
 from yolo.data.synthetic.generate import detection_members
 from yolo.data.synthetic.recipes import DetectionCounts, DetectionRecipe
-from yolo.data.validate import voc
+from yolo.data.validate import voc_xml
+from yolo.data.validate.index import Limits
+from yolo.data.validate.layouts import read_index
 from yolo.detection.boxes import iou
 from yolo.detection.layout import outputs, split
 from yolo.inspection.layer_table import layer_table
@@ -95,12 +97,12 @@ def clean_set(archive: Path, folder: Path, shorter_side: int | None) -> CleanSet
     """The first images of an archive as a clean set, reduced as the preset says."""
     records, classes = [], set()
     with Archives(archive) as files:
-        for entry in voc.listing(files).entries.values():
+        for entry in read_index(files, Limits()).records.values():
             if entry.image is None or entry.annotation is None or len(records) == PICTURES:
                 continue
             data = files.read(entry.image)
             picture = decode(data, entry.name)
-            objects = [o for o in voc.parse(files.read(entry.annotation)).objects if o.box]
+            objects = [o for o in voc_xml.parse(files.read(entry.annotation)).objects if o.box]
             if shorter_side is not None:
                 data = encode_jpeg(shrink(picture, shorter_side))
             classes |= {o.name for o in objects}

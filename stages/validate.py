@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -13,17 +13,25 @@ from pydantic import AliasPath, Field
 from stages.common.entry import read_inputs, run
 from yolo.data.archives import reader
 from yolo.data.archives.reader import Archives
-from yolo.data.validate import expectations, probe
+from yolo.data.validate import expectations, index
 from yolo.data.validate.filtering import write_rejected
+from yolo.data.validate.index import Kind
+from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.messages import refusal, warnings
 from yolo.data.validate.overview_page import write_page
-from yolo.data.validate.rules import Rule, Table
-from yolo.data.validate.validation import Assessment, Broken, Contract, assess
+from yolo.data.validate.validation import Contract, ValidationResult, validate
 from yolo.data.validate.write_clean import counts, write_store
 from yolo.errors import UserError
 from yolo.files import replacing_folder, write_json
 from yolo.params.base import View
-from yolo.params.data import Classes, ClassificationSplits, DetectionSplits, Shares, Side
+from yolo.params.data import (
+    Classes,
+    ClassificationSplits,
+    DetectionSplits,
+    Rename,
+    Shares,
+    Side,
+)
 from yolo.params.limits import Limits
 from yolo.params.model import Grid
 from yolo.params.validate import ClassificationRules, DetectionRules
@@ -35,6 +43,7 @@ class Classification(View):
     """What `validate@classification` reads."""
 
     classes: Classes = Field(validation_alias=AliasPath("data", "classification", "classes"))
+    rename: Rename = Field(validation_alias=AliasPath("data", "classification", "rename"))
     splits: ClassificationSplits = Field(
         validation_alias=AliasPath("data", "classification", "splits")
     )
@@ -48,6 +57,7 @@ class Detection(View):
     """What `validate@detection` reads."""
 
     classes: Classes = Field(validation_alias=AliasPath("data", "detection", "classes"))
+    rename: Rename = Field(validation_alias=AliasPath("data", "detection", "rename"))
     splits: DetectionSplits = Field(validation_alias=AliasPath("data", "detection", "splits"))
     shares: Shares = Field(validation_alias=AliasPath("data", "detection", "shares"))
     shorter_side: Side = Field(validation_alias=AliasPath("data", "detection", "shorter_side"))
@@ -64,49 +74,38 @@ def main() -> None:
     arguments = sys.argv[1:]
     if len(arguments) != 1 or arguments[0] not in INPUTS:
         raise UserError("usage: python -m stages.validate " + "|".join(INPUTS))
-    key = arguments[0]
+    key: Kind = "classification" if arguments[0] == "classification" else "detection"
     inputs: Classification | Detection = read_inputs(INPUTS[key])
     raw, reports = Path("data") / "raw" / key, Path("reports") / "validate" / key
-    outcomes: list[tuple[str, expectations.Outcome]] = []
-
-    def engine(
-        title: str,
-        rules: Sequence[Rule],
-        tables: Mapping[str, Table],
-        policies: Mapping[str, str],
-    ) -> Broken:
-        outcome = expectations.run(rules, tables, policies)
-        outcomes.append((title, outcome))
-        return outcome.broken
-
     splits = list(inputs.splits.model_dump())
     runtime = from_environment()
     workers = Workers(runtime.workers or runtime.threads, runtime.dask_scheduler)
     limits = reader.Limits(**inputs.limits.archive.model_dump())
     with Archives(raw, limits) as files:
-        # Its import takes seconds, which pass while other processes decode the pictures; before,
+        # Its import takes seconds, which pass while other processes decode the images; before,
         # it would only hold the index up.
         Thread(target=expectations.load, daemon=True).start()
-        assessment = assess(files, contract_of(key, inputs), engine, f"validate {key}", workers)
+        contract = contract_of(inputs)
+        found = read_index_of(key, files, contract.limits)
+        result = validate(files, found, contract, expectations.run, f"validate {key}", workers)
         with replacing_folder(reports / "data_docs") as folder:
-            expectations.write_data_docs(folder, outcomes)
-        write_rejected(reports / "rejected.csv", assessment.admission.findings)
-        write_page(reports / "index.html", f"The {key} set, validated", files, assessment)
-        write_json(reports / "metrics.json", counts(assessment, splits))
-        if assessment.failures:
-            raise UserError(refusal(key, assessment, reports))
-        if not assessment.classes:
+            expectations.write_data_docs(folder, result.outcomes)
+        write_rejected(reports / "rejected.csv", result.filtered.findings)
+        write_page(reports / "index.html", f"The {key} set, validated", files, result)
+        write_json(reports / "metrics.json", counts(result, splits))
+        if result.failures:
+            raise UserError(refusal(key, result, reports))
+        if not result.classes:
             raise UserError(f"{key}: no annotation has an object: there is nothing to learn")
         with replacing_folder(Path("data") / "clean" / key) as folder:
-            write_store(folder, files, assessment, splits, inputs.shorter_side, workers)
-    summarise(key, assessment, splits)
+            write_store(folder, files, result, splits, inputs.shorter_side, workers)
+    summarise(key, result, splits)
 
 
-def contract_of(key: str, inputs: Classification | Detection) -> Contract:
+def contract_of(inputs: Classification | Detection) -> Contract:
     """The parameters as the library takes them."""
     shares = inputs.shares
     return Contract(
-        detection=key == "detection",
         classes=inputs.classes,
         splits=inputs.splits.model_dump(),
         shares={"val": shares.val, "test": shares.test},
@@ -115,25 +114,34 @@ def contract_of(key: str, inputs: Classification | Detection) -> Contract:
         max_rejected=inputs.contract.max_rejected,
         policies=inputs.contract.rules.model_dump(),
         near_duplicate_bits=inputs.contract.near_duplicate_bits,
-        limits=probe.Limits(inputs.limits.picture_pixels, inputs.limits.annotation_bytes),
+        limits=index.Limits(**inputs.limits.model_dump(exclude={"archive"})),
         grid=inputs.grid if isinstance(inputs, Detection) else 1,
+        rename=inputs.rename,
     )
 
 
-def summarise(key: str, assessment: Assessment, splits: Sequence[str]) -> None:
+def summarise(key: str, result: ValidationResult, splits: Sequence[str]) -> None:
     """Say in a few lines what was admitted and what broke a rule."""
     sizes = ", ".join(
-        f"{split} {assessment.images['split'].count(split)} ({assessment.origin[split]})"
+        f"{split} {result.images['split'].count(split)} ({result.origin[split]})"
         for split in splits
     )
-    print(f"{key}: {len(assessment.classes)} classes; pictures admitted: {sizes}")
+    print(f"{key}: {result.index.layout}, {len(result.classes)} classes; images admitted: {sizes}")
+    if result.drawn:
+        drawn = " and ".join(result.drawn)
+        print(
+            f"  the set has no split for {drawn}: drawn from its training images "
+            f"(data.{key}.shares)"
+        )
+    without = sum(not record.annotated for record in result.unlisted) if key == "detection" else 0
     for count, what in (
-        (len(assessment.unlisted), "pictures are in none of these splits"),
-        (len(assessment.ignored), "files are no pictures by their names"),
+        (without, "images have no annotation: left out"),
+        (len(result.unlisted) - without, "images are in none of these splits: ignored"),
+        (len(result.index.ignored), "files are no images by their names: ignored"),
     ):
         if count:
-            print(f"  {count} {what}: ignored")
-    for line in warnings(assessment):
+            print(f"  {count} {what}")
+    for line in (*(f"  {note}" for note in result.index.notes), *warnings(result)):
         print(line)
 
 

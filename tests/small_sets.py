@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,6 +24,9 @@ class MemoryFiles:
 
     def read(self, name: str) -> bytes:
         return self._files[name]
+
+    def chunks(self, name: str, most_bytes: int) -> Iterator[bytes]:
+        yield self.read(name)
 
 
 def picture(seed: int, width: int = 40, height: int = 30, kind: str = ".jpg") -> bytes:

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from judged_sets import BASE, DEFAULTS, ROOT, clean_set, image_folder
 from small_sets import annotation, picture, voc_set, write_tar
-from test_assessment import BASE, DEFAULTS, ROOT, clean_set, image_folder
 
 from yolo.data.archives import reader
 from yolo.data.validate import probe
@@ -184,7 +184,7 @@ def test_folders_beside_the_splits_of_an_image_folder_are_mentioned(tmp_path: Pa
     files = image_folder() | {"set/holdout/cat/1.jpg": picture(70), "set/2.jpg": picture(71)}
     report = check([write_folder(tmp_path, files)])
     assert [(found.rule, found.severity, found.value) for found in report.findings] == [
-        ("unlisted", "info", "2 pictures are in none of the splits train, val")
+        ("unlisted", "info", "2 images are in none of the splits train, val")
     ]
 
 

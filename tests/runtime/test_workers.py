@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judged_sets import DETECTION
 from small_sets import voc_set, write_tar
-from test_assessment import DETECTION, engine
 
 from yolo.data.archives.reader import Archives
-from yolo.data.validate.validation import assess
+from yolo.data.validate import rules
+from yolo.data.validate.layouts import read_index
+from yolo.data.validate.validation import validate
 from yolo.data.validate.write_clean import write_store
 from yolo.errors import UserError
 from yolo.runtime.workers import Workers
@@ -72,7 +74,8 @@ def test_an_error_of_the_work_comes_through() -> None:
 def write(folder: Path, archive: Path, workers: Workers) -> dict[str, bytes]:
     folder.mkdir()
     with Archives(archive) as files:
-        found = assess(files, DETECTION, engine, "test", workers)
+        index = read_index(files, DETECTION.limits)
+        found = validate(files, index, DETECTION, rules.run, "test", workers)
         write_store(folder, files, found, ["train", "val", "test"], 20, workers)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 

@@ -74,7 +74,7 @@ def test_a_detection_set_is_admitted_and_two_runs_give_the_same_bytes(
     assert rows == [
         ["file", "object", "rule", "value", "action"],
         [f"{ROOT}/Annotations/1.xml", "2", "empty_box", "4 4 4 9", "drop_object"],
-        [f"{ROOT}/JPEGImages/2.jpg", "", "unreadable_image", "is no picture", "drop_image"],
+        [f"{ROOT}/JPEGImages/2.jpg", "", "unreadable_image", "is no image", "drop_image"],
     ]
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["train"]["images"] == 69
@@ -189,7 +189,7 @@ def test_the_set_must_be_named(arguments: list[str], monkeypatch: pytest.MonkeyP
 
 def test_an_empty_set_is_one_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tar(project / "data/raw/detection/set.tar", {"readme.txt": b"nothing"})
-    with pytest.raises(UserError, match="holds no VOC data"):
+    with pytest.raises(UserError, match="holds no images"):
         run("detection", monkeypatch)
 
 

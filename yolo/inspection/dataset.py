@@ -1,16 +1,15 @@
 """The rules on any data set, outside the pipeline: without parameters, without writing anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from yolo.data.archives.reader import Archives
-from yolo.data.validate import rules, voc
-from yolo.data.validate.index import visible
-from yolo.data.validate.probe import Limits
-from yolo.data.validate.rules import Rule, Table
-from yolo.data.validate.validation import Assessment, Broken, Contract, assess
+from yolo.data.validate import rules
+from yolo.data.validate.index import Limits
+from yolo.data.validate.layouts import read_index
+from yolo.data.validate.validation import Contract, ValidationResult, validate
 from yolo.errors import UserError
 from yolo.runtime.settings import usable_cores
 from yolo.runtime.workers import Workers
@@ -27,10 +26,13 @@ CLASSIFICATION_POLICIES = {
     "unknown_class": "drop_image",
     "format_mismatch": "warn",
     "exif_orientation": "warn",
+    "pixel_range": "warn",
     "duplicate_image": "fail",
     "near_duplicate": "warn",
     "class_coverage": "fail",
     "evaluation_coverage": "warn",
+    "similar_classes": "warn",
+    "unused_list": "warn",
 }
 DETECTION_POLICIES = {
     "missing_image": "drop_image",
@@ -39,23 +41,31 @@ DETECTION_POLICIES = {
     "unreadable_annotation": "drop_image",
     "size_mismatch": "warn",
     "filename_mismatch": "warn",
+    "odd_tag": "warn",
     "duplicate_id": "drop_image",
     "format_mismatch": "warn",
     "exif_orientation": "warn",
+    "pixel_range": "warn",
     "duplicate_image": "fail",
     "near_duplicate": "warn",
+    "conflicting_copy": "warn",
     "cell_collision": "warn",
+    "invalid_class": "fail",
     "unknown_class": "drop_object",
     "invalid_box": "drop_object",
     "empty_box": "drop_object",
     "box_outside": "clip",
+    "duplicate_object": "warn",
     "invalid_flag": "warn",
     "class_coverage": "fail",
     "evaluation_coverage": "warn",
+    "similar_classes": "warn",
+    "unused_list": "warn",
 }
 # Findings about how much there is, which a sample may break: warnings unless asked to be strict.
 # The data are right; this detector cannot hold them all.
 _ABOUT_THE_MODEL = ("cell_collision",)
+_MILD = ("similar_classes", "unused_list")
 _SIZE_RULES = ("min_images", "class_coverage", "evaluation_coverage")
 
 
@@ -109,9 +119,9 @@ def _check(
 ) -> list[Finding]:
     try:
         with Archives(path) as files:
-            detection = bool(voc.find_roots(visible(files.names())))
+            index = read_index(files, Limits())
+            detection = index.kind == "detection"
             contract = Contract(
-                detection=detection,
                 classes=classes,
                 splits=None if splits is None else {split: [split] for split in splits},
                 shares={},
@@ -123,25 +133,20 @@ def _check(
                 limits=Limits(),
                 grid=GRID,
             )
-            assessment = assess(files, contract, _engine, str(path), Workers(usable_cores()))
-            if not assessment.listed:
-                raise UserError("no split lists a picture: there is nothing to check")
+            workers = Workers(usable_cores())
+            result = validate(files, index, contract, rules.run, str(path), workers)
+            if not result.listed:
+                raise UserError("no split lists an image: there is nothing to check")
     except UserError as error:
         return [Finding(str(path), None, "unreadable_set", "error", str(error), "fail")]
     return [
-        *_row_findings(path, assessment),
-        *_unlisted(path, assessment),
-        *_set_findings(path, assessment, strict, splits or ()),
+        *_row_findings(path, result),
+        *_unlisted(path, result),
+        *_set_findings(path, result, strict, splits or ()),
     ]
 
 
-def _engine(
-    title: str, some_rules: Sequence[Rule], tables: Mapping[str, Table], policies: Mapping[str, str]
-) -> Broken:
-    return rules.evaluate(some_rules, tables)
-
-
-def _row_findings(path: Path, assessment: Assessment) -> list[Finding]:
+def _row_findings(path: Path, result: ValidationResult) -> list[Finding]:
     return [
         Finding(
             f"{path}/{found.file}",
@@ -151,7 +156,7 @@ def _row_findings(path: Path, assessment: Assessment) -> list[Finding]:
             found.value,
             found.action,
         )
-        for found in assessment.admission.findings
+        for found in result.filtered.findings
     ]
 
 
@@ -161,24 +166,24 @@ def _severity(rule: str, action: str) -> Severity:
     return "info" if rule in _ABOUT_THE_MODEL else "warning"
 
 
-def _unlisted(path: Path, assessment: Assessment) -> list[Finding]:
+def _unlisted(path: Path, result: ValidationResult) -> list[Finding]:
     """What no split lists: halves without the other one by one, whole pictures counted."""
-    halves = _halves(path, assessment)
-    whole = len(assessment.unlisted) - len(halves)
-    value = f"{whole} pictures are in none of the splits {', '.join(assessment.origin)}"
+    halves = _halves(path, result)
+    whole = len(result.unlisted) - len(halves)
+    value = f"{whole} images are in none of the splits {', '.join(result.origin)}"
     counted = Finding(str(path), None, "unlisted", "info", value, "ignored")
     return [
         *([counted] if whole else []),
         *halves,
         *(
-            Finding(f"{path}/{name}", None, "unlisted", "info", "no picture by its name", "ignored")
-            for name in assessment.ignored
+            Finding(f"{path}/{name}", None, "unlisted", "info", "no image by its name", "ignored")
+            for name in result.index.ignored
         ),
     ]
 
 
-def _halves(path: Path, assessment: Assessment) -> list[Finding]:
-    if assessment.objects is None:
+def _halves(path: Path, result: ValidationResult) -> list[Finding]:
+    if result.objects is None:
         return []
     return [
         Finding(
@@ -186,25 +191,25 @@ def _halves(path: Path, assessment: Assessment) -> list[Finding]:
             None,
             "unlisted",
             "info",
-            "no annotation" if entry.image else "no picture",
+            "no annotation" if entry.image else "no image",
             "ignored",
         )
-        for entry in assessment.unlisted
+        for entry in result.unlisted
         if None in (entry.image, entry.annotation)
     ]
 
 
 def _set_findings(
-    path: Path, assessment: Assessment, strict: bool, required: Sequence[str]
+    path: Path, result: ValidationResult, strict: bool, required: Sequence[str]
 ) -> list[Finding]:
     """Findings about the set as a whole; a split that is asked for by name must not be empty."""
     found = []
-    for rule, lines in (*assessment.failures, *assessment.warnings):
+    for rule, lines in (*result.failures, *result.warnings):
         if rule.table in ("images", "objects"):
             continue
         for line in lines:
             missing = rule.name == "min_images" and line.partition(":")[0] in required
-            mild = rule.name in _SIZE_RULES and not strict and not missing
+            mild = rule.name in _MILD or (rule.name in _SIZE_RULES and not strict and not missing)
             severity: Severity = "warning" if mild else "error"
             action = "warn" if mild else "fail"
             found.append(Finding(str(path), None, rule.name, severity, line, action))

@@ -12,6 +12,8 @@ SplitNames = Annotated[list[str], Field(min_length=1)] | None
 that the set has, else a seeded share of its training images."""
 Classes = Annotated[list[str], Field(min_length=1)] | None
 """Class names in the order of their numbers, or null: all that are found, sorted."""
+Rename = dict[str, str | None]
+"""What a class is called instead, by the name that the set gives it; null: it is left out."""
 Side = Annotated[int, Field(ge=16)] | None
 """Pixels of the shorter side to which clean images are reduced; null: as published."""
 Source = Annotated[str, Field(min_length=1)]
@@ -46,6 +48,7 @@ class Classification(Block):
 
     source: Source
     classes: Classes
+    rename: Rename
     splits: ClassificationSplits
     shares: Shares
     shorter_side: Side
@@ -56,6 +59,7 @@ class Detection(Block):
 
     source: Source
     classes: Classes
+    rename: Rename
     splits: DetectionSplits
     shares: Shares
     shorter_side: Side

@@ -28,6 +28,10 @@ class Limits(Block):
 
     archive: ArchiveLimits
     picture_pixels: Count
-    """A larger picture counts as unreadable; it is not decoded."""
+    """A larger image counts as unreadable; it is not decoded."""
     annotation_bytes: Count
-    """A larger annotation counts as unreadable; it is not parsed."""
+    """A larger annotation of one image counts as unreadable; it is not parsed."""
+    set_annotation_bytes: Count
+    """A larger file with the annotations of many images (COCO's JSON, a CSV) refuses the set."""
+    objects: Count
+    """More annotated objects in such files together refuse the set."""

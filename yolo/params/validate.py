@@ -15,25 +15,29 @@ Bits = Annotated[int, Field(ge=0, le=31)]
 DropImage = Literal["fail", "drop_image"]
 ImagePolicy = Literal["fail", "drop_image", "warn"]
 DropObject = Literal["fail", "drop_image", "drop_object"]
+ObjectPolicy = Literal["fail", "drop_image", "drop_object", "warn"]
 SetPolicy = Literal["fail", "warn"]
 
 
 class ClassificationPolicies(Block):
-    """What happens to a picture, or to the set, that breaks a rule."""
+    """What happens to a image, or to the set, that breaks a rule."""
 
     unreadable_image: DropImage
     missing_annotation: DropImage
     unknown_class: DropImage
     format_mismatch: ImagePolicy
     exif_orientation: ImagePolicy
+    pixel_range: ImagePolicy
     duplicate_image: ImagePolicy
     near_duplicate: ImagePolicy
     class_coverage: SetPolicy
     evaluation_coverage: SetPolicy
+    similar_classes: SetPolicy
+    unused_list: SetPolicy
 
 
 class DetectionPolicies(Block):
-    """What happens to a picture, to an object, or to the set, that breaks a rule."""
+    """What happens to a image, to an object, or to the set, that breaks a rule."""
 
     missing_image: DropImage
     unreadable_image: DropImage
@@ -41,28 +45,35 @@ class DetectionPolicies(Block):
     unreadable_annotation: DropImage
     size_mismatch: ImagePolicy
     filename_mismatch: ImagePolicy
+    odd_tag: ImagePolicy
     duplicate_id: ImagePolicy
     format_mismatch: ImagePolicy
     exif_orientation: ImagePolicy
+    pixel_range: ImagePolicy
     duplicate_image: ImagePolicy
+    conflicting_copy: ImagePolicy
     near_duplicate: ImagePolicy
     cell_collision: ImagePolicy
+    invalid_class: DropObject
     unknown_class: DropObject
     invalid_box: DropObject
     empty_box: DropObject
     box_outside: Literal["fail", "drop_image", "drop_object", "clip"]
-    invalid_flag: Literal["fail", "drop_image", "drop_object", "warn"]
+    duplicate_object: ObjectPolicy
+    invalid_flag: ObjectPolicy
     class_coverage: SetPolicy
     evaluation_coverage: SetPolicy
+    similar_classes: SetPolicy
+    unused_list: SetPolicy
 
 
 class ClassificationRules(Block):
     """Contract of the classification set."""
 
     min_images: Count
-    """Least number of admitted pictures in each split."""
+    """Least number of admitted images in each split."""
     max_rejected: Rejected
-    """Largest share of the pictures that the rules may drop, those of unknown classes aside."""
+    """Largest share of the images that the rules may drop, those of unknown classes aside."""
     near_duplicate_bits: Bits
     """Pictures of two splits look alike when no more of the 64 bits of their hashes differ."""
     rules: ClassificationPolicies
@@ -72,9 +83,9 @@ class DetectionRules(Block):
     """Contract of the detection set."""
 
     min_images: Count
-    """Least number of admitted pictures in each split."""
+    """Least number of admitted images in each split."""
     max_rejected: Rejected
-    """Largest share of the pictures, and of the objects, that the rules may drop, objects of
+    """Largest share of the images, and of the objects, that the rules may drop, objects of
     unknown classes aside."""
     near_duplicate_bits: Bits
     """Pictures of two splits look alike when no more of the 64 bits of their hashes differ."""

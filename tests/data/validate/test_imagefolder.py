@@ -1,17 +1,18 @@
 import pytest
 from small_sets import MemoryFiles
 
-from yolo.data.validate.imagefolder import listing
-from yolo.data.validate.index import Listing
-from yolo.errors import UserError
+from yolo.data.validate.imagefolder import read
+from yolo.data.validate.index import Index
 
 
-def listed(*names: str) -> Listing:
-    return listing(MemoryFiles(dict.fromkeys(names, b"")))
+def listed(*names: str) -> Index:
+    found = read(MemoryFiles(dict.fromkeys(names, b"")))
+    assert found is not None
+    return found
 
 
-def labels(found: Listing) -> dict[str, str | None]:
-    return {name: entry.label for name, entry in found.entries.items()}
+def labels(found: Index) -> dict[str, str | None]:
+    return {name: record.label for name, record in found.records.items()}
 
 
 @pytest.mark.parametrize("root", ["", "set/", "a/b/"])
@@ -31,7 +32,7 @@ def test_the_validation_folder_has_several_names(folder: str) -> None:
 
 def test_other_files_are_no_pictures() -> None:
     found = listed("train/cat/1.jpg", "classes.txt", "train/cat/notes.txt", "train/.x.jpg")
-    assert list(found.entries) == ["train/cat/1.jpg"]
+    assert list(found.records) == ["train/cat/1.jpg"]
 
 
 def test_a_picture_below_a_class_folder_belongs_to_the_class() -> None:
@@ -81,6 +82,5 @@ def test_pictures_in_no_folder_have_no_label() -> None:
     assert labels(listed("1.jpg", "2.jpg")) == {"1.jpg": None, "2.jpg": None}
 
 
-def test_no_picture_is_an_error() -> None:
-    with pytest.raises(UserError, match="memory holds no pictures"):
-        listed("readme.txt")
+def test_without_images_it_is_none() -> None:
+    assert read(MemoryFiles({"readme.txt": b""})) is None

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from test_assessment import JPG, ROOT, XML, annotation, clean_set, damaged, judge
+from judged_sets import JPG, ROOT, XML, clean_set, damaged, judge
+from small_sets import annotation
 
 from yolo.data.validate.messages import refusal, warnings
 
@@ -8,7 +9,7 @@ from yolo.data.validate.messages import refusal, warnings
 def test_the_text_names_rule_offender_remedy_and_report() -> None:
     files = damaged({"JPEGImages/6.jpg": clean_set()[f"{ROOT}/{JPG}"]})
     text = refusal("detection", judge(files), Path("reports"))
-    assert "duplicate_image (1): No picture is in two splits (same bytes)." in text
+    assert "duplicate_image (1): No image is in two splits (same bytes)." in text
     assert f"{ROOT}/{JPG}: is 6 of test" in text
     assert "validate.detection.rules.duplicate_image" in text
     assert "reports/rejected.csv" in text

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from judged_sets import CLASSIFICATION, JPG, ROOT, XML, damaged, image_folder, judge
 from small_sets import MemoryFiles, annotation, picture
-from test_assessment import CLASSIFICATION, JPG, ROOT, XML, damaged, image_folder, judge
 
 from yolo.data.validate.overview_page import heat_maps, write_page
 

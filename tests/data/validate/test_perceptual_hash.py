@@ -8,7 +8,7 @@ from PIL import Image
 
 from yolo.data.archives.reader import Archives
 from yolo.data.store.images import decode, encode_jpeg
-from yolo.data.validate.perceptual_hash import BITS, likeness, nearest
+from yolo.data.validate.perceptual_hash import BITS, nearest, perceptual_hash
 
 
 def scene(seed: int) -> np.ndarray:
@@ -17,7 +17,7 @@ def scene(seed: int) -> np.ndarray:
 
 
 def apart(first: np.ndarray, second: np.ndarray) -> int:
-    return (likeness(first) ^ likeness(second)).bit_count()
+    return (perceptual_hash(first) ^ perceptual_hash(second)).bit_count()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -33,12 +33,12 @@ def test_what_people_do_to_copies_changes_few_bits(seed: int) -> None:
 def test_the_hash_is_that_of_the_library_for_a_picture_of_its_size() -> None:
     small = cv2.resize(scene(1), (32, 32), interpolation=cv2.INTER_AREA)
     grey = Image.fromarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-    assert f"{likeness(small):016x}" == str(imagehash.phash(grey))
+    assert f"{perceptual_hash(small):016x}" == str(imagehash.phash(grey))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 500, 3), (40, 30, 3)])
 def test_pictures_of_any_size_have_a_hash(shape: tuple[int, int, int]) -> None:
-    assert 0 <= likeness(np.full(shape, 90, np.uint8)) < 2**BITS
+    assert 0 <= perceptual_hash(np.full(shape, 90, np.uint8)) < 2**BITS
 
 
 def test_the_nearest_is_found_among_many() -> None:
@@ -63,7 +63,7 @@ def test_a_set_of_voc_s_size_takes_no_time() -> None:
 def test_different_photographs_are_not_alike(real_data) -> None:
     with Archives(real_data / "imagenet-mini.tar") as files:
         names = [name for name in files.names() if name.endswith(".JPEG")][::4]
-        hashes = [likeness(decode(files.read(name), name)) for name in names]
+        hashes = [perceptual_hash(decode(files.read(name), name)) for name in names]
     for place, found in enumerate(hashes[:-1]):
         _, distances = nearest([found], hashes[place + 1 :])
         assert distances[0] > 6

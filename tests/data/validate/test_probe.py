@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from small_sets import MemoryFiles, annotation, picture
 
-from yolo.data.validate import probe
-from yolo.data.validate.index import Entry
+from yolo.data.validate import probe, voc_xml
+from yolo.data.validate.index import Limits, Record
 from yolo.runtime.workers import Workers
 
 
@@ -16,8 +16,8 @@ def saved(kind: str, **options) -> bytes:
     return file.getvalue()
 
 
-def examine(data: bytes) -> probe.Picture:
-    return probe.examine_picture(data, probe.Limits().picture_pixels)
+def examine(data: bytes) -> probe.ImageProbe:
+    return probe.examine_image(data, Limits().picture_pixels)
 
 
 def test_a_picture_is_measured_and_its_bytes_are_hashed() -> None:
@@ -31,18 +31,18 @@ def test_the_format_is_told_by_the_content() -> None:
     assert examine(picture(1, kind=".png")).readable == "ok"
 
 
-def test_exif_orientation_is_noted_and_not_applied() -> None:
+def test_an_image_is_measured_as_viewers_turn_it() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     found = examine(saved("JPEG", exif=exif))
-    assert (found.orientation, found.width, found.height) == (6, 40, 30)
+    assert (found.orientation, found.width, found.height) == (6, 30, 40)
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "is no picture"),
-        (b"<html>not found</html>", "is no picture"),
+        (b"", "is no image"),
+        (b"<html>not found</html>", "is no image"),
         (picture(1)[:-200], "is truncated"),
         (picture(1, kind=".png")[:-200], "is truncated, damaged or no picture"),
     ],
@@ -55,10 +55,9 @@ def test_what_cannot_be_decoded_has_a_reason(data: bytes, reason: str) -> None:
 
 
 def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
-    assert probe.examine_picture(saved("PNG"), 1200).readable == "ok"
+    assert probe.examine_image(saved("PNG"), 1200).readable == "ok"
     assert (
-        probe.examine_picture(saved("PNG"), 1199).readable
-        == "40x30 is above 1199 pixels, the limit"
+        probe.examine_image(saved("PNG"), 1199).readable == "40x30 is above 1199 pixels, the limit"
     )
 
 
@@ -72,16 +71,16 @@ def test_a_header_that_claims_gigabytes_is_refused() -> None:
 
 def test_annotations_are_read_with_the_picture() -> None:
     files = MemoryFiles({"1.jpg": picture(1), "1.xml": annotation(), "2.xml": b"<annotation>"})
-    entries = [Entry("a", "1.jpg", "1.xml"), Entry("b", None, "2.xml"), Entry("c", None, None)]
-    found = dict(probe.survey(files, entries, probe.Limits(), Workers()))
+    records = [Record("a", "1.jpg", "1.xml"), Record("b", None, "2.xml"), Record("c", None, None)]
+    found = dict(probe.probe_records(files, records, voc_xml.parse, Limits(), Workers()))
     assert found["a"].annotation is not None
     assert found["a"].annotation.objects[0].name == "cat"
-    assert found["b"].xml.startswith("is not readable XML")
-    assert found["b"].picture.content is None
-    assert found["c"] == probe.Facts()
+    assert found["b"].problem.startswith("is not readable XML")
+    assert found["b"].image.content is None
+    assert found["c"] == probe.Probe()
 
 
 def test_an_annotation_above_the_limit_is_not_parsed() -> None:
-    found = probe.examine(None, annotation(), probe.Limits(annotation_bytes=100))
+    found = probe.examine(None, annotation(), voc_xml.parse, Limits(annotation_bytes=100))
     assert found.annotation is None
-    assert found.xml.endswith("bytes; the limit is 100")
+    assert found.problem.endswith("bytes; the limit is 100")

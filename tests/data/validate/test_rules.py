@@ -65,7 +65,14 @@ def test_each_rule_says_what_must_hold() -> None:
 def test_rules_about_a_set() -> None:
     tables = {
         "splits": {"split": ["train", "val"], "images": [10, 4]},
-        "classes": {"class": ["a", "b"], "train": [0, 3], "val": [1, 0]},
+        "classes": {
+            "class": ["a", "b"],
+            "coverage": ["a (the set has b)", "b"],
+            "alike": ["ok", "ok"],
+            "train": [0, 3],
+            "val": [1, 0],
+        },
+        "lists": {"file": ["a.txt"], "use": ["a.txt is not used"]},
         "losses": {
             "what": ["pictures", "objects"],
             "lost": [1, 5],
@@ -79,7 +86,9 @@ def test_rules_about_a_set() -> None:
     }
     assert found == {
         "min_images": ["val: 4"],
-        "class_coverage": ["a"],
+        "class_coverage": ["a (the set has b)"],
         "evaluation_coverage": ["b: val 0"],
+        "similar_classes": [],
+        "unused_list": ["a.txt is not used"],
         "max_rejected": ["5 of 10 objects"],
     }

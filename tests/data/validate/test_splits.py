@@ -124,12 +124,12 @@ def test_small_classes_do_not_all_round_to_nothing() -> None:
 
 
 def test_too_few_pictures_for_the_shares_is_an_error() -> None:
-    with pytest.raises(UserError, match="2 pictures are too few to draw the split test"):
+    with pytest.raises(UserError, match="2 images are too few to draw the split test"):
         drawn(plan({}, ["a", "b"], AUTOMATIC))
 
 
 def test_nothing_left_for_training_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"no picture is left for the split train.*val"):
+    with pytest.raises(UserError, match=r"no image is left for the split train.*val"):
         plan({"val": ["a"]}, ["a"], {"train": None, "val": None})
 
 

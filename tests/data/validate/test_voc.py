@@ -1,10 +1,18 @@
 import pytest
 from small_sets import MemoryFiles, annotation, picture, voc_set
 
-from yolo.data.validate.voc import find_roots, listing, parse
+from yolo.data.validate.index import Index
+from yolo.data.validate.voc import read, read_images_alone
+from yolo.data.validate.voc_xml import parse
 from yolo.errors import UserError
 
 ROOT = "set/VOCdevkit/VOC2007"
+
+
+def index(files: dict[str, bytes]) -> Index:
+    found = read(MemoryFiles(files))
+    assert found is not None
+    return found
 
 
 def test_an_annotation_keeps_its_texts_and_numbers() -> None:
@@ -73,11 +81,11 @@ def test_what_is_no_annotation_is_an_error(xml: bytes) -> None:
 
 
 def test_one_root_names_pictures_by_their_id() -> None:
-    found = listing(MemoryFiles(voc_set({"train": ["000002", "000001"], "val": ["000003"]})))
-    assert list(found.entries) == ["000001", "000002", "000003"]
-    entry = found.entries["000002"]
-    assert entry.image == f"{ROOT}/JPEGImages/000002.jpg"
-    assert entry.annotation == f"{ROOT}/Annotations/000002.xml"
+    found = index(voc_set({"train": ["000002", "000001"], "val": ["000003"]}))
+    assert list(found.records) == ["000001", "000002", "000003"]
+    record = found.records["000002"]
+    assert record.image == f"{ROOT}/JPEGImages/000002.jpg"
+    assert record.annotation == f"{ROOT}/Annotations/000002.xml"
     assert found.published["train"] == ["000002", "000001"]
     assert found.published["VOC2007/val"] == ["000003"]
 
@@ -86,28 +94,28 @@ def test_several_roots_are_joined_and_told_apart() -> None:
     files = voc_set({"train": ["1"], "val": ["2"]}) | voc_set(
         {"train": ["1"], "test": ["3"]}, root="other/VOC2012", first_seed=9
     )
-    found = listing(MemoryFiles(files))
-    assert list(found.entries) == ["VOC2007/1", "VOC2007/2", "VOC2012/1", "VOC2012/3"]
+    found = index(files)
+    assert list(found.records) == ["VOC2007/1", "VOC2007/2", "VOC2012/1", "VOC2012/3"]
     assert found.published["train"] == ["VOC2012/1", "VOC2007/1"]
     assert found.published["VOC2007/train"] == ["VOC2007/1"]
     assert found.published["test"] == ["VOC2012/3"]
 
 
 @pytest.mark.parametrize(
-    ("names", "roots"),
+    ("names", "called"),
     [
-        (["Annotations/1.xml"], {"": ""}),
-        (["a/b/Annotations/1.XML"], {"a/b": "b"}),
-        (
-            ["a/VOC/Annotations/1.xml", "b/VOC/Annotations/1.xml"],
-            {"a/VOC": "a/VOC", "b/VOC": "b/VOC"},
-        ),
-        (["a/JPEGImages/1.jpg"], {"a": "a"}),
-        (["a/train/1.jpg"], {}),
+        (["Annotations/1.xml"], ["1"]),
+        (["a/b/Annotations/1.XML"], ["1"]),
+        (["a/VOC/Annotations/1.xml", "b/VOC/Annotations/1.xml"], ["a/VOC/1", "b/VOC/1"]),
+        (["a/VOC7/Annotations/1.xml", "b/VOC8/Annotations/1.xml"], ["VOC7/1", "VOC8/1"]),
+        (["a/JPEGImages/1.jpg"], ["1"]),
+        (["a/train/1.jpg"], None),
     ],
 )
-def test_roots_are_found_at_any_depth(names: list[str], roots: dict) -> None:
-    assert find_roots(names) == roots
+def test_roots_are_found_at_any_depth(names: list[str], called: list[str] | None) -> None:
+    files = MemoryFiles(dict.fromkeys(names, b""))
+    found = read(files) or read_images_alone(files)
+    assert (None if found is None else list(found.records)) == called
 
 
 def test_a_set_at_the_top_of_the_archive_is_found() -> None:
@@ -116,8 +124,8 @@ def test_a_set_at_the_top_of_the_archive_is_found() -> None:
         "JPEGImages/1.png": picture(1, kind=".png"),
         "ImageSets/Main/train.txt": b"1\n",
     }
-    found = listing(MemoryFiles(files))
-    assert found.entries["1"].image == "JPEGImages/1.png"
+    found = index(files)
+    assert found.records["1"].image == "JPEGImages/1.png"
     assert found.published == {"train": ["1"]}
 
 
@@ -125,7 +133,7 @@ def test_lists_per_class_are_no_splits() -> None:
     files = voc_set({"train": ["1"], "val": ["2"]})
     files[f"{ROOT}/ImageSets/Main/cat_train.txt"] = b"1  1\n"
     files[f"{ROOT}/ImageSets/Main/my_own.txt"] = b"2\n"
-    assert set(listing(MemoryFiles(files)).published) == {
+    assert set(index(files).published) == {
         "train", "val", "my_own", "VOC2007/train", "VOC2007/val", "VOC2007/my_own"
     }  # fmt: skip
 
@@ -133,7 +141,7 @@ def test_lists_per_class_are_no_splits() -> None:
 def test_lists_may_have_a_second_column_blank_lines_and_a_byte_order_mark() -> None:
     files = voc_set({"train": ["1", "2"]})
     files[f"{ROOT}/ImageSets/Main/train.txt"] = b"\xef\xbb\xbf1  1\r\n\r\n2 -1\r\n"
-    assert listing(MemoryFiles(files)).published["train"] == ["1", "2"]
+    assert index(files).published["train"] == ["1", "2"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "utf-8-sig"])
@@ -141,26 +149,26 @@ def test_lists_may_have_a_second_column_blank_lines_and_a_byte_order_mark() -> N
 def test_lists_of_any_encoding_and_line_end_are_read(encoding: str, end: str) -> None:
     files = voc_set({"train": ["1", "bïld 2"]})
     files[f"{ROOT}/ImageSets/Main/train.txt"] = f"1{end}bïld 2{end}".encode(encoding)
-    assert listing(MemoryFiles(files)).published["train"] == ["1", "bïld 2"]
+    assert index(files).published["train"] == ["1", "bïld 2"]
 
 
 def test_a_root_that_lost_its_annotations_is_still_a_root() -> None:
     files = voc_set({"train": ["1"]}) | voc_set({"train": ["7"]}, root="other/VOC2012")
     del files["other/VOC2012/Annotations/7.xml"]
-    assert listing(MemoryFiles(files)).entries["VOC2012/7"].annotation is None
+    assert index(files).records["VOC2012/7"].annotation is None
 
 
 def test_of_several_roots_one_without_lists_can_be_named_as_a_whole() -> None:
     files = voc_set({"train": ["1"]}) | voc_set({"train": ["7", "8"]}, root="other/VOC2012")
     del files["other/VOC2012/ImageSets/Main/train.txt"]
-    assert listing(MemoryFiles(files)).published["VOC2012/all"] == ["VOC2012/7", "VOC2012/8"]
+    assert index(files).published["VOC2012/all"] == ["VOC2012/7", "VOC2012/8"]
 
 
 def test_two_annotations_of_one_id_are_noted() -> None:
     files = voc_set({"train": ["1"]})
     files[f"{ROOT}/Annotations/1.XML"] = annotation()
-    entry = listing(MemoryFiles(files)).entries["1"]
-    assert (entry.annotation, entry.listing) == (
+    record = index(files).records["1"]
+    assert (record.annotation, record.listing) == (
         f"{ROOT}/Annotations/1.XML",
         f"also {ROOT}/Annotations/1.xml",
     )
@@ -171,17 +179,17 @@ def test_missing_parts_are_none() -> None:
     del files[f"{ROOT}/JPEGImages/1.jpg"]
     del files[f"{ROOT}/Annotations/2.xml"]
     del files[f"{ROOT}/JPEGImages/3.jpg"], files[f"{ROOT}/Annotations/3.xml"]
-    entries = listing(MemoryFiles(files)).entries
-    assert (entries["1"].image, entries["2"].annotation) == (None, None)
-    assert (entries["3"].image, entries["3"].annotation) == (None, None)
+    records = index(files).records
+    assert (records["1"].image, records["2"].annotation) == (None, None)
+    assert (records["3"].image, records["3"].annotation) == (None, None)
 
 
 def test_two_pictures_of_one_id_are_noted() -> None:
     files = voc_set({"train": ["1"]})
     files[f"{ROOT}/JPEGImages/1.png"] = picture(7, kind=".png")
-    entry = listing(MemoryFiles(files)).entries["1"]
-    assert entry.image == f"{ROOT}/JPEGImages/1.jpg"
-    assert entry.listing == f"also {ROOT}/JPEGImages/1.png"
+    record = index(files).records["1"]
+    assert record.image == f"{ROOT}/JPEGImages/1.jpg"
+    assert record.listing == f"also {ROOT}/JPEGImages/1.png"
 
 
 def test_leftovers_of_operating_systems_are_no_data() -> None:
@@ -189,11 +197,10 @@ def test_leftovers_of_operating_systems_are_no_data() -> None:
     files[f"{ROOT}/JPEGImages/._1.jpg"] = b"junk"
     files[f"__MACOSX/{ROOT}/Annotations/._1.xml"] = b"junk"
     files[f"{ROOT}/.DS_Store"] = b"junk"
-    found = listing(MemoryFiles(files))
-    assert list(found.entries) == ["1"]
-    assert found.entries["1"].listing == "ok"
+    found = index(files)
+    assert list(found.records) == ["1"]
+    assert found.records["1"].listing == "ok"
 
 
-def test_what_holds_no_voc_data_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"memory holds no VOC data.*Annotations"):
-        listing(MemoryFiles({"train/cat/1.jpg": b""}))
+def test_what_holds_no_voc_data_is_none() -> None:
+    assert read(MemoryFiles({"train/cat/1.jpg": b"", "notes.xml": b"<html/>"})) is None

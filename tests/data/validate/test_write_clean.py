@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
+from judged_sets import CLASSIFICATION, ROOT, clean_set, image_folder, judge
 from small_sets import MemoryFiles, annotation, picture, voc_set
-from test_assessment import CLASSIFICATION, ROOT, clean_set, image_folder, judge
 
 from yolo.data.store.clean_set import CleanSet
 from yolo.data.store.images import decode
@@ -132,7 +132,7 @@ def test_blood_cells_lose_their_two_empty_boxes(real_data: Path, archive: str) -
         assessment = judge({name: files.read(name) for name in files.names()})
     assert [
         (Path(one.file).stem, one.object, one.rule)
-        for one in assessment.admission.findings
+        for one in assessment.filtered.findings
         if one.rule not in ("cell_collision", "near_duplicate")
     ] == [
         ("BloodImage_00338", 13, "empty_box"),

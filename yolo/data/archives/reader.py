@@ -4,10 +4,11 @@ import os
 import struct
 import zlib
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from yolo.errors import UserError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip", ".parquet")
 _UNSUPPORTED = (".rar", ".7z", ".bz2", ".xz", ".zst")
+_CHUNK = 1 << 20
 _ZIP_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -116,6 +118,46 @@ class Archives:
             return self._read_file(self._folder / name)
         return self._read_entry(name, Entry(*self._table[place].tolist()))
 
+    def chunks(self, name: str, most_bytes: int) -> Iterator[bytes]:
+        """Content of one file, a mebibyte at a time; its own limit replaces that of other files.
+
+        Raises:
+            UserError: There is no such file, it is larger than `most_bytes`, or damaged.
+        """
+        place = bisect_left(self._names, name)
+        if place == len(self._names) or self._names[place] != name:
+            raise UserError(f"{self.path} has no file {name}")
+        if self._folder is not None:
+            path = self._folder / name
+            try:
+                self._check_most(path.stat().st_size, most_bytes, str(path))
+                with path.open("rb") as file:
+                    yield from iter(lambda: file.read(_CHUNK), b"")
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror}") from None
+            return
+        entry = Entry(*self._table[place].tolist())
+        where = f"{self._files[entry.file]}: member {name}"
+        self._check_most(max(entry.size, entry.stored), most_bytes, where)
+        offset = self._content(entry, where)
+        descriptor = self._descriptor(entry.file)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS) if entry.kind == DEFLATED else None
+        size = checksum = 0
+        for start in range(0, entry.stored, _CHUNK):
+            data = os.pread(descriptor, min(_CHUNK, entry.stored - start), offset + start)
+            try:
+                parts = [data] if inflater is None else _inflated(inflater, data)
+                for part in parts:
+                    size += len(part)
+                    checksum = zlib.crc32(part, checksum)
+                    if size > entry.size:
+                        raise UserError(f"{where} is damaged; fetch the archive again")
+                    yield part
+            except zlib.error as error:
+                raise UserError(f"{where} is damaged: {error}; fetch the archive again") from None
+        if size != entry.size or (entry.kind != PLAIN and checksum != entry.crc):
+            raise UserError(f"{where} is damaged; fetch the archive again")
+
     def _read_file(self, path: Path) -> bytes:
         try:
             self._check_size(path.stat().st_size, str(path))
@@ -126,15 +168,8 @@ class Archives:
     def _read_entry(self, name: str, entry: Entry) -> bytes:
         where = f"{self._files[entry.file]}: member {name}"
         self._check_size(max(entry.size, entry.stored), where)
-        descriptor = self._descriptor(entry.file)
-        offset = entry.offset
-        if entry.kind != PLAIN:
-            header = os.pread(descriptor, _ZIP_HEADER.size, offset)
-            if len(header) < _ZIP_HEADER.size or not header.startswith(b"PK\x03\x04"):
-                raise UserError(f"{where} is damaged: no header; fetch the archive again")
-            _, name_length, extra_length = _ZIP_HEADER.unpack(header)
-            offset += _ZIP_HEADER.size + name_length + extra_length
-        data = os.pread(descriptor, entry.stored, offset)
+        offset = self._content(entry, where)
+        data = os.pread(self._descriptor(entry.file), entry.stored, offset)
         if entry.kind == DEFLATED:
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.size + 1)
@@ -143,6 +178,16 @@ class Archives:
         if len(data) != entry.size or (entry.kind != PLAIN and zlib.crc32(data) != entry.crc):
             raise UserError(f"{where} is damaged; fetch the archive again")
         return data
+
+    def _content(self, entry: Entry, where: str) -> int:
+        """Where the stored bytes begin."""
+        if entry.kind == PLAIN:
+            return entry.offset
+        header = os.pread(self._descriptor(entry.file), _ZIP_HEADER.size, entry.offset)
+        if len(header) < _ZIP_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            raise UserError(f"{where} is damaged: no header; fetch the archive again")
+        _, name_length, extra_length = _ZIP_HEADER.unpack(header)
+        return entry.offset + _ZIP_HEADER.size + name_length + extra_length
 
     def _index(self, archives: list[Path]) -> None:
         found: list[tuple[str, Entry]] = []
@@ -200,6 +245,13 @@ class Archives:
                 "if that is right, raise limits.archive.member_bytes in params.yaml"
             )
 
+    def _check_most(self, size: int, most: int, where: str) -> None:
+        if size > most:
+            raise UserError(
+                f"{where} has {size} bytes; the limit for a file that describes a set is {most}; "
+                "if that is right, raise limits.set_annotation_bytes in params.yaml"
+            )
+
     def _descriptor(self, file: int) -> int:
         if file not in self._descriptors:
             opened = os.open(self._files[file], os.O_RDONLY)
@@ -207,6 +259,15 @@ class Archives:
             if self._descriptors.setdefault(file, opened) != opened:
                 os.close(opened)
         return self._descriptors[file]
+
+
+def _inflated(inflater: Any, data: bytes) -> Iterator[bytes]:
+    """What the bytes inflate to, never more than a chunk at a time."""
+    while data:
+        part = inflater.decompress(data, _CHUNK)
+        data = inflater.unconsumed_tail
+        if part:
+            yield part
 
 
 def archives_in(folder: Path) -> list[Path]:

@@ -8,8 +8,7 @@ import simplejpeg
 
 from yolo.errors import UserError
 
-# A picture's EXIF orientation is not applied: VOC's boxes count stored pixels, and the original
-# program does not read it either.
+# The clean data hold images upright: validation has turned what EXIF asks to turn.
 _STORED_PIXELS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_QUALITY = 95
 _JPEG = b"\xff\xd8"
@@ -80,6 +79,31 @@ def _damage(complaint: str) -> str | None:
     return f"has corrupt data: {complaint.removeprefix('Corrupt JPEG data: ')}"
 
 
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The image as viewers show it.
+
+    Args:
+        image: (H, W, 3), stored pixels.
+        orientation: EXIF's, 1 to 8; 1 leaves the image as it is.
+    """
+    match orientation:
+        case 2:
+            image = image[:, ::-1]
+        case 3:
+            image = image[::-1, ::-1]
+        case 4:
+            image = image[::-1]
+        case 5:
+            image = image.swapaxes(0, 1)
+        case 6:
+            image = image[::-1].swapaxes(0, 1)
+        case 7:
+            image = image[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            image = image.swapaxes(0, 1)[::-1]
+    return np.ascontiguousarray(image)
+
+
 def encode_jpeg(image: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:
     """Encode (H, W, 3) uint8 RGB as JPEG."""
     done, data = cv2.imencode(
@@ -87,6 +111,14 @@ def encode_jpeg(image: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:
     )
     if not done:
         raise ValueError(f"picture of shape {image.shape} cannot be encoded")
+    return data.tobytes()
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode (H, W, 3) uint8 RGB as PNG, without loss."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ValueError(f"image of shape {image.shape} cannot be encoded")
     return data.tobytes()
 
 

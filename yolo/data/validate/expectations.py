@@ -7,27 +7,16 @@ the same bytes.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from yolo.data.validate import data_docs
-from yolo.data.validate.rules import Check, OneOf, Rule, Table
+from yolo.data.validate.rules import Check, OneOf, Outcome, Rule, Table
 
 _ROW = "row"
 # Shown beside an unexpected value, where the table has them.
 _PLACE = ("file", "object")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one run of the rules found."""
-
-    broken: list[tuple[Rule, list[int]]]
-    """Each rule with the rows that break it, ascending; rules that hold have none."""
-    results: dict[str, Any]
-    """Great Expectations' results by table."""
 
 
 def load() -> None:
@@ -36,11 +25,13 @@ def load() -> None:
     import great_expectations  # noqa: F401
 
 
-def run(rules: Sequence[Rule], tables: Mapping[str, Table], policies: Mapping[str, str]) -> Outcome:
+def run(
+    wanted: Sequence[Rule], tables: Mapping[str, Table], policies: Mapping[str, str]
+) -> Outcome:
     """Check each table against its rules, all rows.
 
     Args:
-        rules: Rules on these tables; a table without any is left out.
+        wanted: Rules on these tables; a table without any is left out.
         tables: Columns by the name of the table.
         policies: Action by rule: what would fail the stage is marked critical in the documents.
     """
@@ -51,10 +42,10 @@ def run(rules: Sequence[Rule], tables: Mapping[str, Table], policies: Mapping[st
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("tables")
-    found: dict[str, set[int]] = {rule.name: set() for rule in rules}
+    found: dict[str, set[int]] = {rule.name: set() for rule in wanted}
     results = {}
     for name, table in tables.items():
-        own = [rule for rule in rules if rule.table == name]
+        own = [rule for rule in wanted if rule.table == name]
         if not own:
             continue
         suite = gx.ExpectationSuite(name)
@@ -74,7 +65,7 @@ def run(rules: Sequence[Rule], tables: Mapping[str, Table], policies: Mapping[st
         results[name] = result
         for one in result.results:
             found[_rule_name(one)].update(_rows(one))
-    return Outcome([(rule, sorted(found[rule.name])) for rule in rules], results)
+    return Outcome([(rule, sorted(found[rule.name])) for rule in wanted], results)
 
 
 def write_data_docs(folder: Path, parts: Sequence[tuple[str, Outcome]]) -> None:

@@ -1,4 +1,4 @@
-"""Carry the policies out: which pictures and objects of the tables are admitted, and how."""
+"""Apply the policies: which images and objects of the tables are admitted, and how."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ class Finding:
 
     file: str
     object: int
-    """Number of the object in its file, from 1; 0: the picture as a whole."""
+    """Number of the object in its file, from 1; 0: the image as a whole."""
     rule: str
     value: str
     action: str
 
 
 @dataclass
-class Kind:
+class Rows:
     """What is admitted of one table, by row."""
 
     admitted: list[bool]
-    unasked: list[bool]
-    """Dropped for its class: nobody asked for it, so it is no loss."""
-    lost: list[bool]
+    out_of_scope: list[bool]
+    """Dropped because its class is not in `classes`; not counted as rejected."""
+    rejected: list[bool]
     """Dropped for any other reason."""
 
     @classmethod
@@ -45,15 +45,15 @@ class Kind:
     def drop(self, row: int, rule: str) -> None:
         """Drop one row."""
         self.admitted[row] = False
-        (self.unasked if rule == _CHOICE else self.lost)[row] = True
+        (self.out_of_scope if rule == _CHOICE else self.rejected)[row] = True
 
 
 @dataclass(frozen=True)
-class Admission:
-    """What of the tables is admitted."""
+class Filtered:
+    """What is left of the tables."""
 
-    images: Kind
-    objects: Kind
+    images: Rows
+    objects: Rows
     boxes: dict[int, Box]
     """Clipped boxes by row of the object."""
     findings: list[Finding]
@@ -73,24 +73,24 @@ class Admission:
         return result
 
     def losses(self) -> Columns:
-        """Table with a row for pictures and one for objects: what, listed, lost, share."""
+        """Table with a row for images and one for objects: what, listed, lost, share."""
         table: Columns = {"what": [], "listed": [], "lost": [], "share": []}
         for what, kind in (("pictures", self.images), ("objects", self.objects)):
-            pairs = list(zip(kind.lost, kind.unasked, strict=True))
-            lost = sum(lost and not unasked for lost, unasked in pairs)
-            listed = sum(not unasked for _, unasked in pairs)
+            pairs = list(zip(kind.rejected, kind.out_of_scope, strict=True))
+            lost = sum(lost and not out_of_scope for lost, out_of_scope in pairs)
+            listed = sum(not out_of_scope for _, out_of_scope in pairs)
             row = {"what": what, "listed": listed, "lost": lost, "share": lost / max(1, listed)}
             for column, values in table.items():
                 values.append(row[column])
         return table
 
 
-def admit(
+def filter_rows(
     tables: Mapping[str, Columns],
     broken: Sequence[tuple[Rule, Sequence[int]]],
     policies: Mapping[str, str],
-) -> Admission:
-    """Decide row by row; a picture takes its objects with it.
+) -> Filtered:
+    """Decide row by row; an image takes its objects with it.
 
     Args:
         tables: `images` and, for detection, `objects`.
@@ -98,8 +98,8 @@ def admit(
         policies: Action by the name of the rule. `fail` drops nothing: the caller fails.
     """
     object_rows = tables["objects"]["image_row"] if "objects" in tables else []
-    images = Kind.whole(len(tables["images"]["name"]))
-    objects = Kind.whole(len(object_rows))
+    images = Rows.whole(len(tables["images"]["name"]))
+    objects = Rows.whole(len(object_rows))
     boxes: dict[int, Box] = {}
     findings = []
     for rule, rows in broken:
@@ -121,13 +121,13 @@ def admit(
             )
     for row, image_row in enumerate(object_rows):
         objects.admitted[row] &= images.admitted[image_row]
-        objects.unasked[row] |= images.unasked[image_row]
-        objects.lost[row] |= images.lost[image_row]
-    return Admission(images, objects, boxes, sorted(findings))
+        objects.out_of_scope[row] |= images.out_of_scope[image_row]
+        objects.rejected[row] |= images.rejected[image_row]
+    return Filtered(images, objects, boxes, sorted(findings))
 
 
 def _clipped(objects: Columns, row: int) -> Box:
-    """The part of the box that lies in the picture; empty when there is none."""
+    """The part of the box that lies in the image; empty when there is none."""
     width, height = objects["width"][row], objects["height"][row]
     xmin, ymin, xmax, ymax = (objects[side][row] for side in ("xmin", "ymin", "xmax", "ymax"))
     return max(1.0, xmin), max(1.0, ymin), min(float(width), xmax), min(float(height), ymax)

@@ -1,22 +1,23 @@
-"""A set on one page, with pictures: how much there is of what, where, and the worst offenders.
+"""A set on one page, with images: how much there is of what, where, and the worst offenders.
 
 The page needs no network and holds no times: the same data give the same bytes.
 """
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from yolo.data.store.images import decode, encode_jpeg
+from yolo.data.store.images import decode, encode_jpeg, turn
 from yolo.data.validate.filtering import Finding
-from yolo.data.validate.index import Entry, Files
+from yolo.data.validate.index import Files, Record
+from yolo.data.validate.probe import Probe
 from yolo.data.validate.tables import Columns
-from yolo.data.validate.validation import Assessment
+from yolo.data.validate.validation import ValidationResult
 from yolo.errors import UserError
 from yolo.files import replacing
 
@@ -24,22 +25,22 @@ _CELLS = 40
 """Cells of a heat map along each side."""
 _WORST = 12
 _LINES = 4
-"""Findings that are written below a picture."""
+"""Findings that are written below an image."""
 _SIDE = 380
-"""Longest side of a picture on the page."""
+"""Longest side of an image on the page."""
 _GRAVITY = ("fail", "drop_image", "drop_object", "clip", "warn")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _RED, _GREEN = (214, 39, 40), (44, 160, 44)
 
 
-def write_page(path: Path, title: str, files: Files, assessment: Assessment) -> None:
+def write_page(path: Path, title: str, files: Files, result: ValidationResult) -> None:
     """Write the page.
 
     Args:
         path: HTML file, beside `rejected.csv` and `data_docs`.
         title: What the page is called.
-        files: The set's archives, for the offenders' pictures.
-        assessment: What was found.
+        files: The set's archives, for the offenders' images.
+        result: What was found.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -47,26 +48,26 @@ def write_page(path: Path, title: str, files: Files, assessment: Assessment) -> 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
         title=title,
-        failures=[rule.name for rule, _ in assessment.failures],
-        objects=assessment.objects is not None,
-        splits=_splits(assessment),
-        rules=_rules(assessment),
-        classes=_classes(assessment),
-        maps=_maps(assessment.objects) if assessment.objects is not None else [],
-        worst=_worst(files, assessment),
+        failures=[rule.name for rule, _ in result.failures],
+        objects=result.objects is not None,
+        splits=_splits(result),
+        rules=_rules(result),
+        classes=_classes(result),
+        maps=_maps(result.objects) if result.objects is not None else [],
+        worst=_worst(files, result),
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def heat_maps(objects: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Where boxes lie and how large they are, all in shares of their pictures.
+    """Where boxes lie and how large they are, all in shares of their images.
 
     Args:
         objects: Table of admitted objects.
 
     Returns:
-        Two (40, 40) float64, sums 1 unless there are no boxes: of each cell of the picture the
+        Two (40, 40) float64, sums 1 unless there are no boxes: of each cell of the image the
         share of boxes that cover it, row by row from the top; of widths (columns) and heights
         (rows, the greatest on top) the share of boxes.
     """
@@ -93,36 +94,36 @@ def heat_maps(objects: Columns) -> tuple[np.ndarray, np.ndarray]:
     return covered / max(1.0, covered.sum()), sizes / max(1.0, sizes.sum())
 
 
-def _split_names(assessment: Assessment) -> list[str]:
+def _split_names(result: ValidationResult) -> list[str]:
     """In the order of the columns of `examples`, the first of which names the class."""
-    return list(assessment.examples)[1:]
+    return list(result.examples)[1:]
 
 
-def _splits(assessment: Assessment) -> list[dict[str, Any]]:
-    images = Counter(assessment.images["split"])
-    objects = Counter(assessment.objects["split"] if assessment.objects is not None else ())
+def _splits(result: ValidationResult) -> list[dict[str, Any]]:
+    images = Counter(result.images["split"])
+    objects = Counter(result.objects["split"] if result.objects is not None else ())
     return [
         {"name": name, "images": images[name], "objects": objects[name], "origin": origin}
-        for name, origin in ((name, assessment.origin[name]) for name in _split_names(assessment))
+        for name, origin in ((name, result.origin[name]) for name in _split_names(result))
     ]
 
 
-def _rules(assessment: Assessment) -> list[dict[str, Any]]:
-    counts = Counter((found.rule, found.action) for found in assessment.admission.findings)
+def _rules(result: ValidationResult) -> list[dict[str, Any]]:
+    counts = Counter((found.rule, found.action) for found in result.filtered.findings)
     return [
-        {"name": rule, "meaning": assessment.meanings[rule], "action": action, "count": count}
+        {"name": rule, "meaning": result.meanings[rule], "action": action, "count": count}
         for (rule, action), count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
 
 
-def _classes(assessment: Assessment) -> list[dict[str, Any]]:
+def _classes(result: ValidationResult) -> list[dict[str, Any]]:
     """Examples by class, and their shares of the largest class in per cent."""
-    columns = [assessment.examples[split] for split in _split_names(assessment)]
+    columns = [result.examples[split] for split in _split_names(result)]
     rows = list(zip(*columns, strict=True))
     largest = max((sum(row) for row in rows), default=0) or 1
     return [
         {"name": name, "counts": row, "shares": [95 * count / largest for count in row]}
-        for name, row in zip(assessment.classes, rows, strict=True)
+        for name, row in zip(result.classes, rows, strict=True)
     ]
 
 
@@ -131,14 +132,14 @@ def _maps(objects: Columns) -> list[dict[str, str]]:
     return [
         {
             "title": "Position",
-            "text": "How many boxes cover each part of the picture.",
-            "picture": _heat(places),
+            "text": "How many boxes cover each part of the image.",
+            "image": _heat(places),
         },
         {
             "title": "Size",
             "text": "Width from left to right, height from bottom to top, from nothing to the "
-            "whole picture; each step of colour is a share of boxes, on a logarithmic scale.",
-            "picture": _heat(np.log1p(1000 * sizes)),
+            "whole image; each step of colour is a share of boxes, on a logarithmic scale.",
+            "image": _heat(np.log1p(1000 * sizes)),
         },
     ]
 
@@ -151,21 +152,23 @@ def _heat(values: np.ndarray) -> str:
     return _inline("png", data.tobytes())
 
 
-def _worst(files: Files, assessment: Assessment) -> list[dict[str, Any]]:
-    owners: dict[str, Entry] = {}
-    for entry in assessment.entries.values():
-        for part in (entry.image, entry.annotation, entry.name):
-            owners.setdefault(part or "", entry)
+def _worst(files: Files, result: ValidationResult) -> list[dict[str, Any]]:
+    owners: dict[str, Record] = {}
+    for record in result.records.values():
+        for part in (record.image, record.annotation, record.name):
+            owners.setdefault(part or "", record)
     findings: dict[str, list[Finding]] = {}
-    for found in assessment.admission.findings:
+    for found in result.filtered.findings:
         if found.file in owners:
             findings.setdefault(owners[found.file].name, []).append(found)
     ranked = sorted(findings, key=lambda name: (_rank(findings[name]), name))[:_WORST]
-    boxes = _boxes(assessment, set(ranked))
+    boxes = _boxes(result, set(ranked))
     return [
         {
             "name": name,
-            "picture": _drawn(files, assessment.entries[name], findings[name], boxes[name]),
+            "image": _drawn(
+                files, result.records[name], result.probes, findings[name], boxes[name]
+            ),
             "lines": _lines(findings[name]),
         }
         for name in ranked
@@ -188,13 +191,13 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
     return lines[:_LINES] + ([f"and {more} more"] if more > 0 else [])
 
 
-def _boxes(assessment: Assessment, names: set[str]) -> dict[str, dict[int, tuple[float, ...]]]:
-    """Published boxes by number of the object, of these pictures."""
+def _boxes(result: ValidationResult, names: set[str]) -> dict[str, dict[int, tuple[float, ...]]]:
+    """Published boxes by number of the object, of these images."""
     found: dict[str, dict[int, tuple[float, ...]]] = {name: {} for name in names}
-    objects = assessment.published.get("objects", {"image_row": []})
-    pictures = assessment.published["images"]["name"]
+    objects = result.published.get("objects", {"image_row": []})
+    images = result.published["images"]["name"]
     for row, image_row in enumerate(objects["image_row"]):
-        name = pictures[image_row]
+        name = images[image_row]
         if name in names and objects["xmin"][row] is not None:
             corners = tuple(objects[side][row] for side in _SIDES)
             found[name][objects["object"][row]] = corners
@@ -203,16 +206,19 @@ def _boxes(assessment: Assessment, names: set[str]) -> dict[str, dict[int, tuple
 
 def _drawn(
     files: Files,
-    entry: Entry,
+    record: Record,
+    probes: Mapping[str, Probe],
     findings: Sequence[Finding],
     boxes: dict[int, tuple[float, ...]],
 ) -> str | None:
-    """The picture with its boxes; None when it cannot be decoded."""
+    """The image with its boxes; None when it cannot be decoded."""
     # What was found too large to decode is not decoded here either.
-    if entry.image is None or any(found.rule == "unreadable_image" for found in findings):
+    if record.image is None or any(found.rule == "unreadable_image" for found in findings):
         return None
     try:
-        image = decode(files.read(entry.image), entry.image)
+        image = turn(
+            decode(files.read(record.image), record.image), probes[record.name].image.orientation
+        )
     except UserError:
         return None
     scale = min(1.0, _SIDE / max(image.shape[:2]))

@@ -21,7 +21,7 @@ _ROWS = 64
 """Hashes that are compared at a time, so that the distances stay in the processor's cache."""
 
 
-def likeness(image: np.ndarray) -> int:
+def perceptual_hash(image: np.ndarray) -> int:
     """Perceptual hash of (H, W, 3) uint8 RGB: 64 bits."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     # Halving is vectorised and far faster than the mean over areas of any size.

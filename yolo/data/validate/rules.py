@@ -6,7 +6,7 @@ and `expectations.py` with Great Expectations. Absent values (None, NaN) break n
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class Rule:
 
 
 def image_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
-    """Rules for the pictures of a classification set; table `images`."""
+    """Rules for the images of a classification set; table `images`."""
     return (
         _READABLE,
         Rule(
@@ -63,7 +63,7 @@ def image_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "images",
             (OneOf("annotation"),),
             "{annotation}",
-            "The picture lies in the folder of a class.",
+            "The image lies in the folder of a class.",
         ),
         Rule(
             "unknown_class",
@@ -74,20 +74,21 @@ def image_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
         ),
         _FORMAT,
         _ORIENTATION,
+        _RANGE,
         _COPY,
         _LOOKALIKE,
     )
 
 
 def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
-    """Rules for the pictures and objects of a detection set; tables `images` and `objects`."""
+    """Rules for the images and objects of a detection set; tables `images` and `objects`."""
     return (
         Rule(
             "missing_image",
             "images",
             (OneOf("image"),),
             "{image}",
-            "The listed or annotated picture exists.",
+            "The listed or annotated image exists.",
         ),
         _READABLE,
         Rule(
@@ -95,13 +96,13 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "images",
             (OneOf("annotation"),),
             "{annotation}",
-            "The listed picture has an annotation file.",
+            "The listed image has an annotation.",
         ),
         Rule(
             "unreadable_annotation",
             "images",
-            (OneOf("xml"),),
-            "{xml}",
+            (OneOf("parsed"),),
+            "{parsed}",
             "The annotation file can be read.",
         ),
         Rule(
@@ -109,25 +110,40 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "images",
             (OneOf("stated_size"),),
             "{stated_size}",
-            "The picture has the size that its annotation states.",
+            "The image has the size that its annotation states.",
         ),
         Rule(
             "filename_mismatch",
             "images",
             (OneOf("stated_filename"),),
             "{stated_filename}",
-            "The annotation names the picture that it belongs to.",
+            "The annotation names the image that it belongs to.",
+        ),
+        Rule(
+            "odd_tag",
+            "images",
+            (OneOf("tags"),),
+            "{tags}",
+            "The annotation's tags are written as the format has them.",
         ),
         Rule(
             "duplicate_id",
             "images",
             (OneOf("listing"),),
             "{listing}",
-            "The picture is listed once and there is one file of its id.",
+            "The image is listed once and there is one file of its id.",
         ),
         _FORMAT,
         _ORIENTATION,
+        _RANGE,
         _COPY,
+        Rule(
+            "conflicting_copy",
+            "images",
+            (OneOf("relabelled"),),
+            "{relabelled}",
+            "Images of the same bytes have the same objects.",
+        ),
         _LOOKALIKE,
         Rule(
             "cell_collision",
@@ -137,10 +153,17 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "No two objects have their centres in one cell of the detector's grid.",
         ),
         Rule(
+            "invalid_class",
+            "objects",
+            (OneOf("class_problem"),),
+            "{class_problem}",
+            "The name of the class can be part of a file's name and is seen as it is.",
+        ),
+        Rule(
             "unknown_class",
             "objects",
             (OneOf("class", tuple(classes)),),
-            "{class}",
+            "{class_text}",
             "The class is one of those asked for.",
         ),
         Rule(
@@ -162,7 +185,14 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
             "objects",
             (Within("overhang", maximum=0),),
             "{box_text} in {width}x{height}",
-            "The box lies in the picture: from 1 to its width and height.",
+            "The box lies in the image: from 1 to its width and height.",
+        ),
+        Rule(
+            "duplicate_object",
+            "objects",
+            (OneOf("twin"),),
+            "{twin}",
+            "No object is annotated twice with the same class and box.",
         ),
         Rule(
             "invalid_flag",
@@ -175,7 +205,10 @@ def detection_rules(classes: Sequence[str]) -> tuple[Rule, ...]:
 
 
 def set_rules(splits: Sequence[str], min_images: int, max_rejected: float) -> tuple[Rule, ...]:
-    """Rules for a set as a whole; tables `splits`, `classes` (a column per split), `losses`."""
+    """Rules for a set as a whole.
+
+    Tables `splits`, `classes` (a column per split), `lists`, `losses`.
+    """
     others = [split for split in splits if split != "train"]
     return (
         Rule(
@@ -183,13 +216,13 @@ def set_rules(splits: Sequence[str], min_images: int, max_rejected: float) -> tu
             "splits",
             (Within("images", minimum=min_images),),
             "{split}: {images}",
-            "Each split has enough pictures.",
+            "Each split has enough images.",
         ),
         Rule(
             "class_coverage",
             "classes",
             tuple(Within(split, minimum=1) for split in splits if split == "train"),
-            "{class}",
+            "{coverage}",
             "Each class has a training example.",
         ),
         Rule(
@@ -198,6 +231,20 @@ def set_rules(splits: Sequence[str], min_images: int, max_rejected: float) -> tu
             tuple(Within(split, minimum=1) for split in others),
             "{class}: " + ", ".join(f"{split} {{{split}}}" for split in others),
             "Each class has an example in every other split.",
+        ),
+        Rule(
+            "similar_classes",
+            "classes",
+            (OneOf("alike"),),
+            "{class}: {alike}",
+            "The names of classes differ in more than case, blanks, hyphens and invisible marks.",
+        ),
+        Rule(
+            "unused_list",
+            "lists",
+            (OneOf("use"),),
+            "{use}",
+            "The set's own lists of images are used.",
         ),
         Rule(
             "max_rejected",
@@ -214,36 +261,58 @@ _READABLE = Rule(
     "images",
     (OneOf("readable"),),
     "{readable}",
-    "The picture can be decoded.",
+    "The image can be decoded.",
 )
 _COPY = Rule(
     "duplicate_image",
     "images",
     (OneOf("copy"),),
     "{copy}",
-    "No picture is in two splits (same bytes).",
+    "No image is in two splits (same bytes).",
 )
 _LOOKALIKE = Rule(
     "near_duplicate",
     "images",
     (OneOf("lookalike"),),
     "{lookalike}",
-    "No picture looks like one of another split (perceptual hash).",
+    "No image looks like one of another split (perceptual hash).",
 )
 _FORMAT = Rule(
     "format_mismatch",
     "images",
     (OneOf("format"),),
     "{format}",
-    "The picture is of the format that its name says.",
+    "The image is of the format that its name says.",
 )
 _ORIENTATION = Rule(
     "exif_orientation",
     "images",
     (OneOf("orientation"),),
     "{orientation}",
-    "The picture is stored upright; boxes count stored pixels.",
+    "The image is stored upright, or its annotation says which pixels it counts.",
 )
+_RANGE = Rule(
+    "pixel_range",
+    "images",
+    (OneOf("range"),),
+    "{range}",
+    "The pixels use more than a small part of their range.",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run of the rules found."""
+
+    broken: list[tuple[Rule, list[int]]]
+    """Each rule with the rows that break it, ascending; rules that hold have none."""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """What Great Expectations says of each table, if it ran."""
+
+
+def run(rules: Sequence[Rule], tables: Mapping[str, Table], policies: Mapping[str, str]) -> Outcome:
+    """Check each table against its rules, without Great Expectations and without documents."""
+    return Outcome(evaluate(rules, tables))
 
 
 def evaluate(rules: Sequence[Rule], tables: Mapping[str, Table]) -> list[tuple[Rule, list[int]]]:

@@ -1,4 +1,4 @@
-"""Which pictures make up the training, validation and test split."""
+"""Which images make up the training, validation and test split."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,11 +12,13 @@ class Plan:
     """Splits as far as they are known before the shares are drawn."""
 
     lists: dict[str, list[str]]
-    """Names of pictures per split, in order; repeats within a published list stay."""
+    """Names of images per split, in order; repeats within a published list stay."""
     drawn: tuple[str, ...]
     """Splits that are still to be drawn from `train`."""
     origin: dict[str, str]
     """How each split came about, for people."""
+    used: frozenset[str] = frozenset()
+    """Names of the published splits that are in `lists`."""
 
 
 def plan(
@@ -24,16 +26,17 @@ def plan(
     everything: Sequence[str],
     wanted: Mapping[str, Sequence[str] | None],
 ) -> Plan:
-    """Choose the pictures of each split.
+    """Choose the images of each split.
 
-    A split whose names are given joins these published splits. One that is None is the published
-    split of its name, provided that no other split asked for any of its pictures; else it will be
-    drawn from `train`. `train` without a name is the published `train`, else `trainval`, else every
-    picture; the latter two without what the other splits hold.
+    - Names given: the union of these published splits.
+    - None: the published split of that name, unless another split uses some of its images; else it
+      will be drawn from `train`.
+    - `train` is None: the published `train`, else `trainval`, else every image; the latter two
+      without what the other splits hold.
 
     Args:
         published: The set's own splits.
-        everything: All pictures of the set.
+        everything: All images of the set that may be used.
         wanted: Names of published splits, or None, by split.
 
     Raises:
@@ -41,13 +44,13 @@ def plan(
     """
     lists: dict[str, list[str]] = {}
     origin: dict[str, str] = {}
+    used: set[str] = set()
     for split, names in wanted.items():
         if names is not None:
-            lists[split] = [
-                picture for name in names for picture in _published(published, split, name)
-            ]
+            lists[split] = [image for name in names for image in _published(published, split, name)]
             origin[split] = " + ".join(names)
-    asked_for = {picture for pictures in lists.values() for picture in pictures}
+            used.update(names)
+    asked_for = {image for images in lists.values() for image in images}
     drawn = []
     for split in wanted:
         if split in lists or split == "train":
@@ -56,17 +59,24 @@ def plan(
         if split in published and asked_for.isdisjoint(own):
             lists[split] = own
             origin[split] = split
+            used.add(split)
         else:
             drawn.append(split)
-            origin[split] = "share of train"
+            origin[split] = "drawn from train"
     if "train" in wanted and "train" not in lists:
         lists["train"], origin["train"] = _training(published, everything, lists)
+        used.add(origin["train"].partition(" ")[0])
     if lists.get("train") == [] and wanted["train"] is None:
         raise UserError(
-            "no picture is left for the split train; "
+            "no image is left for the split train; "
             f"the set has the splits {_known(published)}: name those to use in data.<set>.splits"
         )
-    return Plan({split: lists[split] for split in wanted if split in lists}, tuple(drawn), origin)
+    return Plan(
+        {split: lists[split] for split in wanted if split in lists},
+        tuple(drawn),
+        origin,
+        frozenset(used),
+    )
 
 
 def draw(
@@ -78,18 +88,18 @@ def draw(
 ) -> dict[str, list[str]]:
     """Draw the missing splits from `train`: of each group the same share, at least one in all.
 
-    The rank of a picture depends on the seed and its content only, so that identical pictures
-    stay together and a picture that is added moves few others.
+    The rank of an image depends on the seed and its content only, so that identical images stay
+    together and an image that is added moves few others.
 
     Args:
         planned: From `plan`.
-        shares: Share of the published training pictures for each split to draw.
-        seed: Another seed draws other pictures.
-        content: Hash of a picture's bytes.
-        group: Pictures are drawn from each group (class) alike.
+        shares: Share of the published training images for each split to draw.
+        seed: Another seed draws other images.
+        content: Hash of an image's bytes.
+        group: Images are drawn from each group (class) alike.
 
     Returns:
-        Names of pictures per split, in the order of `train`.
+        Names of images per split, in the order of `train`.
 
     Raises:
         UserError: `train` is too small for the shares.
@@ -101,13 +111,13 @@ def draw(
     )
     lists = {**planned.lists, **{split: [] for split in planned.drawn}}
     lists["train"] = []
-    for picture in planned.lists["train"]:
-        lists[placed.get(picture, "train")].append(picture)
+    for image in planned.lists["train"]:
+        lists[placed.get(image, "train")].append(image)
     for split in ("train", *planned.drawn):
         if not lists[split]:
             raise UserError(
-                f"{len(planned.lists['train'])} pictures are too few to draw the split {split} "
-                f"(share {shares.get(split)}) from them; add pictures, raise the share, "
+                f"{len(planned.lists['train'])} images are too few to draw the split {split} "
+                f"(share {shares.get(split)}) from them; add images, raise the share, "
                 "or name a split of the set in data.<set>.splits"
             )
     return lists
@@ -120,25 +130,25 @@ def _training(
 ) -> tuple[list[str], str]:
     if "train" in published:
         return list(published["train"]), "train"
-    taken = {picture for pictures in others.values() for picture in pictures}
-    origin = "trainval" if "trainval" in published else "all pictures"
+    taken = {image for images in others.values() for image in images}
+    origin = "trainval" if "trainval" in published else "all images"
     rest = published["trainval"] if origin == "trainval" else everything
-    return [picture for picture in rest if picture not in taken], f"{origin} without the others"
+    return [image for image in rest if image not in taken], f"{origin} without the others"
 
 
 def _place(
-    pictures: Iterable[str],
+    images: Iterable[str],
     splits: Sequence[str],
     shares: Mapping[str, float],
     seed: int,
     content: Callable[[str], str],
     group: Callable[[str], str | None],
 ) -> dict[str, str]:
-    """Split of each drawn picture."""
+    """Split of each drawn image."""
     groups: dict[str, dict[str, list[str]]] = {}
-    for picture in pictures:
-        alike = groups.setdefault(group(picture) or "", {})
-        alike.setdefault(content(picture), []).append(picture)
+    for image in images:
+        alike = groups.setdefault(group(image) or "", {})
+        alike.setdefault(content(image), []).append(image)
     placed: dict[str, str] = {}
     seen = 0
     drawn = dict.fromkeys(splits, 0)

@@ -1,15 +1,19 @@
-"""Facts about the pictures of each split as tables: one row per picture, one per object."""
+"""What is known of the images of each split as tables: one row per image, one per object."""
 
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from yolo.data.validate.index import OK, Entry
+from yolo.class_names import problem_with
+from yolo.data.validate import orientation
+from yolo.data.validate.annotations import Box, Object
+from yolo.data.validate.index import OK, ImageList, Record
 from yolo.data.validate.perceptual_hash import BITS, nearest
-from yolo.data.validate.probe import Facts
-from yolo.data.validate.voc import Object
+from yolo.data.validate.probe import Probe
 
 Columns = dict[str, list[Any]]
 
@@ -23,6 +27,7 @@ _IMAGE_COLUMNS = (
     "height",
     "orientation",
     "format",
+    "range",
     "copy",
     "lookalike",
     "annotation",
@@ -31,10 +36,12 @@ CLASSIFICATION_IMAGES = (*_IMAGE_COLUMNS, "class")
 DETECTION_IMAGES = (
     *_IMAGE_COLUMNS,
     "image",
-    "xml",
+    "parsed",
     "listing",
     "stated_size",
     "stated_filename",
+    "tags",
+    "relabelled",
     "cells",
 )
 OBJECTS = (
@@ -43,6 +50,8 @@ OBJECTS = (
     "file",
     "object",
     "class",
+    "class_text",
+    "class_problem",
     "box",
     "box_text",
     "xmin",
@@ -53,58 +62,67 @@ OBJECTS = (
     "height",
     "shorter_side",
     "overhang",
+    "twin",
     "difficult",
     "truncated",
 )
-
-_TURNED = range(2, 9)
-_NOT_UPRIGHT = range(5, 9)
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
+_SHOWN = 20
+"""Names of classes that a finding lists."""
 
 
 def image_table(
     lists: Mapping[str, Sequence[str]],
-    entries: Mapping[str, Entry],
-    facts: Mapping[str, Facts],
+    records: Mapping[str, Record],
+    probes: Mapping[str, Probe],
     *,
     detection: bool,
     near_duplicate_bits: int,
+    image_lists: Sequence[ImageList] = (),
 ) -> Columns:
-    """Table of the pictures, split by split in the order of their lists.
+    """Table of the images, split by split in the order of their lists.
 
     Columns hold `ok` or the problem, or a value that a rule compares; None where it is not known.
-    Pictures in different splits are alike when their perceptual hashes differ in no more than
+    Images in different splits are alike when their perceptual hashes differ in no more than
     `near_duplicate_bits`. `cells` is left to `mark_collisions`.
     """
     table: Columns = {
         name: [] for name in (DETECTION_IMAGES if detection else CLASSIFICATION_IMAGES)
     }
-    copies = _copies(lists, facts)
-    lookalikes = _lookalikes(lists, facts, near_duplicate_bits)
+    copies = _copies(lists, probes)
+    lookalikes = _lookalikes(lists, probes, near_duplicate_bits)
+    relabelled = _relabelled(lists, probes) if detection else {}
+    places = _places(records, image_lists)
     for split, names in lists.items():
         seen: set[str] = set()
         for name in names:
-            entry, known = entries[name], facts[name]
+            record, probe = records[name], probes[name]
             row = {
                 "image_row": len(table["name"]),
                 "split": split,
                 "name": name,
-                "file": entry.image or entry.annotation or name,
-                "readable": known.picture.readable,
-                "width": known.picture.width,
-                "height": known.picture.height,
-                "orientation": _orientation(known.picture.orientation),
-                "format": _format(entry, known),
-                "copy": _copy(copies, known.picture.content, split, name),
+                "file": record.image or record.annotation or name,
+                "readable": probe.image.readable,
+                "width": probe.image.width,
+                "height": probe.image.height,
+                "orientation": orientation.describe(probe),
+                "format": _format(record, probe),
+                "range": probe.image.range,
+                "copy": _copy(copies, probe.image.content, split, name),
                 "lookalike": lookalikes.get((split, name), OK),
             }
             if detection:
-                repeat = "listed twice" if name in seen else entry.listing
-                row |= {"listing": repeat, "cells": OK, **_annotation_columns(entry, known)}
+                repeat = "listed twice" if name in seen else record.listing
+                row |= {
+                    "listing": repeat,
+                    "relabelled": relabelled.get(name, OK),
+                    "cells": OK,
+                    **_annotation_columns(record, probe, places.get(name, "")),
+                }
             else:
                 row |= {
-                    "class": entry.label,
-                    "annotation": OK if entry.label is not None else "in no class folder",
+                    "class": record.label,
+                    "annotation": OK if record.label is not None else "in no class folder",
                 }
             seen.add(name)
             for column, values in table.items():
@@ -113,22 +131,81 @@ def image_table(
 
 
 def object_table(
-    images: Columns, entries: Mapping[str, Entry], facts: Mapping[str, Facts]
+    images: Columns,
+    records: Mapping[str, Record],
+    probes: Mapping[str, Probe],
+    rename: Mapping[str, str | None],
 ) -> Columns:
-    """Table of the objects of the pictures in `images`, in the same order."""
+    """Table of the objects of the images in `images`, in the same order, boxes upright.
+
+    Args:
+        images: From `image_table`.
+        records: By name.
+        probes: By name.
+        rename: What a class is to be called instead; None: its objects are left out.
+    """
     table: Columns = {name: [] for name in OBJECTS}
     for image_row, name in enumerate(images["name"]):
-        annotation = facts[name].annotation
-        for found in annotation.objects if annotation else ():
+        annotation = probes[name].annotation
+        if annotation is None:
+            continue
+        first: dict[tuple[str, Box], int] = {}
+        place = records[name].place
+        for found, box in zip(annotation.objects, orientation.boxes(probes[name]), strict=True):
+            label = rename.get(found.name, found.name)
+            if label is None:
+                continue
+            twin = OK
+            if box is not None:
+                number = first.setdefault((label, box), found.number)
+                twin = OK if number == found.number else f"is object {number} again"
             row = {
                 "image_row": image_row,
                 "split": images["split"][image_row],
-                "file": entries[name].annotation,
-                **_object_columns(found, facts[name]),
+                "file": place,
+                "twin": twin,
+                **_object_columns(found, label, box, probes[name]),
             }
             for column, values in table.items():
                 values.append(row[column])
     return table
+
+
+def list_table(lists: Sequence[tuple[ImageList, str]]) -> Columns:
+    """Table of the set's own lists: file, and `ok` or how to use one that is not used."""
+    return {"file": [one.file for one, _ in lists], "use": [use for _, use in lists]}
+
+
+def class_table(
+    classes: Sequence[str], found: Sequence[str], counts: Mapping[str, Mapping[str, int]]
+) -> Columns:
+    """Table of the classes: their examples by split, and what their names say.
+
+    Args:
+        classes: In their order.
+        found: Names that the set has.
+        counts: Admitted examples by split and class.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys((*classes, *found)):
+        alike.setdefault(_folded(name), []).append(name)
+    others = {name: [other for other in alike[_folded(name)] if other != name] for name in classes}
+    return {
+        "class": list(classes),
+        "alike": [
+            f"also {', '.join(map(repr, others[name]))}" if others[name] else OK for name in classes
+        ],
+        "coverage": [
+            name if name in found else f"{name} (the set has {listed(found)})" for name in classes
+        ],
+        **{split: [own.get(name, 0) for name in classes] for split, own in counts.items()},
+    }
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of classes for people, no more than fit a line."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def mark_collisions(images: Columns, objects: Columns, classes: Sequence[str], grid: int) -> None:
@@ -166,26 +243,51 @@ def _cell(objects: Columns, row: int, grid: int) -> tuple[int, int] | None:
 
 
 def classes_found(table: Columns) -> tuple[str, ...]:
-    """Class names of a table of pictures or objects, sorted."""
+    """Names of classes in a table of images or objects, sorted."""
     return tuple(sorted({name for name in table["class"] if name}))
 
 
+def set_apart_unusable(objects: Columns) -> None:
+    """Where all classes found are asked for: those whose names cannot be used are no classes."""
+    problems = {name: problem_with([name]) for name in dict.fromkeys(objects["class"]) if name}
+    for row, name in enumerate(objects["class"]):
+        if problem := problems.get(name):
+            objects["class"][row] = None
+            objects["class_problem"][row] = problem
+
+
+def _folded(name: str) -> str:
+    """The name without what people do not see or mean: case, blanks, hyphens, invisible marks."""
+    letters = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(
+        letter
+        for letter in letters
+        if letter not in "_-" and not letter.isspace() and unicodedata.category(letter) != "Cf"
+    )
+
+
 def _copies(
-    lists: Mapping[str, Sequence[str]], facts: Mapping[str, Facts]
+    lists: Mapping[str, Sequence[str]], probes: Mapping[str, Probe]
 ) -> dict[str, list[tuple[str, str]]]:
-    """(split, name) of all pictures with the same bytes, for bytes that are in several splits."""
+    """(split, name) of all images with the same bytes, for bytes that are in several splits."""
+    return {
+        content: found
+        for content, found in _by_content(lists, probes).items()
+        if len({split for split, _ in found}) > 1
+    }
+
+
+def _by_content(
+    lists: Mapping[str, Sequence[str]], probes: Mapping[str, Probe]
+) -> dict[str, list[tuple[str, str]]]:
     places: dict[str, list[tuple[str, str]]] = {}
     for split, names in lists.items():
         for name in names:
-            content, readable = facts[name].picture.content, facts[name].picture.readable
+            content, readable = probes[name].image.content, probes[name].image.readable
             # What is left out for being broken, such as two empty files, is no leak.
             if content is not None and readable == OK:
                 places.setdefault(content, []).append((split, name))
-    return {
-        content: found
-        for content, found in places.items()
-        if len({split for split, _ in found}) > 1
-    }
+    return places
 
 
 def _copy(
@@ -199,14 +301,33 @@ def _copy(
     return f"is {other} of {other_split}" if other != name else f"is in {other_split} too"
 
 
+def _relabelled(lists: Mapping[str, Sequence[str]], probes: Mapping[str, Probe]) -> dict[str, str]:
+    """Images of which another one has the same bytes and other objects, by name."""
+    found: dict[str, str] = {}
+    for places in _by_content(lists, probes).values():
+        names = list(dict.fromkeys(name for _, name in places))
+        if len(names) == 1:
+            continue
+        labels = {name: _labels(probes[name]) for name in names}
+        for name in names:
+            other = next((other for other in names if labels[other] != labels[name]), None)
+            if other is not None:
+                found[name] = f"has the same bytes as {other}, but other objects"
+    return found
+
+
+def _labels(probe: Probe) -> Counter[tuple[str, Box | None]] | None:
+    if probe.annotation is None:
+        return None
+    return Counter((found.name, found.box) for found in probe.annotation.objects)
+
+
 def _lookalikes(
-    lists: Mapping[str, Sequence[str]], facts: Mapping[str, Facts], most_bits: int
+    lists: Mapping[str, Sequence[str]], probes: Mapping[str, Probe], most_bits: int
 ) -> dict[tuple[str, str], str]:
     """What looks like it in a later split, by (split, name); the same bytes are no lookalike."""
     known = {
-        split: {
-            name: value for name in names if (value := facts[name].picture.likeness) is not None
-        }
+        split: {name: value for name in names if (value := probes[name].image.hash) is not None}
         for split, names in lists.items()
     }
     found: dict[tuple[str, str], str] = {}
@@ -219,75 +340,83 @@ def _lookalikes(
             places, distances = nearest(list(known[split].values()), list(known[other].values()))
             for row in np.flatnonzero(distances <= most_bits).tolist():
                 name, twin = names[row], others[places[row]]
-                if facts[name].picture.content != facts[twin].picture.content:
+                if probes[name].image.content != probes[twin].image.content:
                     bits = f"{distances[row]} of {BITS} bits differ"
                     found[split, name] = f"looks like {twin} of {other} ({bits})"
     return found
 
 
-def _orientation(orientation: int) -> str:
-    return (
-        OK
-        if orientation not in _TURNED
-        else f"EXIF orientation {orientation}, which is not applied"
-    )
+def _places(records: Mapping[str, Record], lists: Sequence[ImageList]) -> dict[str, str]:
+    """The line of a list that names an image of which something is missing, by name."""
+    found: dict[str, str] = {}
+    for one in lists:
+        for name, line in zip(one.images, one.lines, strict=False):
+            record = records[name]
+            if record.image is None or not record.annotated:
+                found.setdefault(name, f"line {line} of {one.file}")
+    return found
 
 
-def _format(entry: Entry, known: Facts) -> str:
+def _format(record: Record, probe: Probe) -> str:
     """Whether the content is of the kind that the file's extension says."""
-    expected = _FORMATS.get(PurePosixPath(entry.image or "").suffix.lower())
-    kind = known.picture.kind
+    expected = _FORMATS.get(PurePosixPath(record.image or "").suffix.lower())
+    kind = probe.image.format
     return OK if not kind or expected in (None, kind) else f"named {expected}, is {kind}"
 
 
-def _annotation_columns(entry: Entry, known: Facts) -> dict[str, Any]:
+def _annotation_columns(record: Record, probe: Probe, place: str) -> dict[str, Any]:
+    absent = "; ".join(filter(None, (record.absent, place and f"named in {place}")))
+    missing = f"missing: {absent}" if absent else "missing"
     return {
-        "image": OK if entry.image else "missing",
-        "annotation": OK if entry.annotation else "missing",
-        "xml": known.xml,
-        "stated_size": _stated_size(known),
-        "stated_filename": _stated_filename(entry, known),
+        "image": OK if record.image else missing,
+        "annotation": OK if record.annotated else missing,
+        "parsed": probe.problem,
+        "stated_size": orientation.stated_size(probe),
+        "stated_filename": _stated_filename(record, probe),
+        "tags": _tags(probe),
     }
 
 
-def _stated_size(known: Facts) -> str | None:
-    if known.annotation is None or known.picture.width is None:
+def _stated_filename(record: Record, probe: Probe) -> str | None:
+    if probe.annotation is None or record.image is None:
         return None
-    stated, size = known.annotation.size, f"{known.picture.width}x{known.picture.height}"
-    if stated == size:
+    image = PurePosixPath(record.image)
+    # Some programs state the path below the folder of images, or one of another machine.
+    stated = PurePosixPath(probe.annotation.filename.replace("\\", "/")).name
+    if stated in ("", image.name, image.stem):
         return OK
-    turned = known.picture.orientation in _NOT_UPRIGHT
-    return f"stated {stated}, is {size}" + (" (EXIF orientation is not applied)" * turned)
+    return f"stated {probe.annotation.filename}, is {image.name}"
 
 
-def _stated_filename(entry: Entry, known: Facts) -> str | None:
-    if known.annotation is None or entry.image is None:
-        return None
-    stated, image = known.annotation.filename, PurePosixPath(entry.image)
-    return OK if stated in ("", image.name, image.stem) else f"stated {stated}, is {image.name}"
+def _tags(probe: Probe) -> str:
+    tags = probe.annotation.odd_tags if probe.annotation else ""
+    return f"{tags}: read as {tags.lower()}" if tags else OK
 
 
-def _object_columns(found: Object, known: Facts) -> dict[str, Any]:
+def _object_columns(found: Object, label: str, box: Box | None, probe: Probe) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "object": found.number,
-        "class": found.name,
+        "class": label,
+        "class_text": label or found.unnamed,
+        "class_problem": OK,
         "box": OK,
         "box_text": found.box_text,
-        "width": known.picture.width,
-        "height": known.picture.height,
+        "width": probe.image.width,
+        "height": probe.image.height,
         "difficult": found.difficult,
         "truncated": found.truncated,
     }
-    if found.box is None:
+    if box is None:
         missing = ("xmin", "ymin", "xmax", "ymax", "shorter_side", "overhang")
-        return {**columns, "box": "is not four finite numbers", **dict.fromkeys(missing)}
-    return {**columns, **box_columns(found.box, known.picture.width, known.picture.height)}
+        problem = "is not four finite numbers" if found.box is None else OK
+        return {**columns, "box": problem, **dict.fromkeys(missing)}
+    return {**columns, **box_columns(box, probe.image.width, probe.image.height)}
 
 
 def box_columns(
     box: tuple[float, float, float, float], width: int | None, height: int | None
 ) -> dict[str, float | None]:
-    """A box, its shorter side and how many pixels it is outside a picture of this size."""
+    """A box, its shorter side and how many pixels it is outside an image of this size."""
     xmin, ymin, xmax, ymax = box
     overhang = None
     if width is not None and height is not None:

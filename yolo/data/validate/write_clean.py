@@ -11,9 +11,10 @@ from yolo.data.store.clean_set import (
     write_classes,
     write_split,
 )
-from yolo.data.store.images import decode, encode_jpeg, shrink
+from yolo.data.store.images import decode, encode_jpeg, encode_png, shrink, turn
 from yolo.data.validate.index import Files
-from yolo.data.validate.validation import Assessment
+from yolo.data.validate.probe import ImageProbe
+from yolo.data.validate.validation import ValidationResult
 from yolo.runtime.progress import progress
 from yolo.runtime.workers import Workers
 
@@ -23,33 +24,30 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 def write_store(
     folder: Path,
     files: Files,
-    assessment: Assessment,
+    result: ValidationResult,
     splits: Sequence[str],
     shorter_side: int | None,
     workers: Workers,
 ) -> None:
     """Write one file per split and the class names into an existing folder.
 
-    Pictures whose shorter side is above `shorter_side` are reduced to it and encoded as JPEG; all
-    others keep the published bytes. Sizes and boxes stay in the published pixels, in which the
+    Images whose shorter side is above `shorter_side` are reduced to it and encoded as JPEG; images
+    that EXIF turns are stored as viewers show them (JPEG stays JPEG, others become PNG); all others
+    keep the published bytes. Sizes and boxes stay in the published pixels, upright, in which the
     VOC protocols score.
     """
-    write_classes(folder, assessment.classes)
-    numbers = {name: number for number, name in enumerate(assessment.classes)}
-    images = assessment.images
-    labels = _object_columns(assessment, numbers)
+    write_classes(folder, result.classes)
+    numbers = {name: number for number, name in enumerate(result.classes)}
+    images = result.images
+    labels = _object_columns(result, numbers)
     schema = CLASSIFICATION_SCHEMA if labels is None else DETECTION_SCHEMA
     for split in splits:
         rows = [row for row, own in enumerate(images["split"]) if own == split]
-        jobs = (
-            (
-                assessment.entries[images["name"][row]].image,
-                min(images["width"][row], images["height"][row]),
-            )
-            for row in rows
-        )
+        names = [images["name"][row] for row in rows]
+        jobs = [(result.records[name].image, result.probes[name].image) for name in names]
         # Only what is encoded anew is worth sending to other processes.
-        able = Workers() if shorter_side is None else workers
+        anew = shorter_side is not None or any(probe.turned for _, probe in jobs)
+        able = workers if anew else Workers()
         encoded = able.map(_encode, (files, shorter_side), jobs)
         pairs = progress(zip(rows, encoded, strict=True), f"write {split}", len(rows))
         records = (
@@ -69,20 +67,18 @@ def write_store(
         write_split(folder, split, schema, len(rows), records)
 
 
-def counts(assessment: Assessment, splits: Sequence[str]) -> dict[str, Any]:
+def counts(result: ValidationResult, splits: Sequence[str]) -> dict[str, Any]:
     """What is admitted and what was found, for `dvc metrics show`."""
-    losses = assessment.admission.losses()
-    kinds = losses["what"] if assessment.objects is not None else losses["what"][:1]
+    losses = result.filtered.losses()
+    kinds = losses["what"] if result.objects is not None else losses["what"][:1]
     return {
-        **{split: _split_counts(assessment, split) for split in splits},
-        "classes": len(assessment.classes),
-        "unlisted": len(assessment.unlisted),
-        "ignored": len(assessment.ignored),
+        **{split: _split_counts(result, split) for split in splits},
+        "classes": len(result.classes),
+        "unlisted": len(result.unlisted),
+        "ignored": len(result.index.ignored),
         "listed": dict(zip(kinds, losses["listed"], strict=False)),
         "rejected": dict(zip(kinds, losses["lost"], strict=False)),
-        "findings": dict(
-            sorted(Counter(found.rule for found in assessment.admission.findings).items())
-        ),
+        "findings": dict(sorted(Counter(found.rule for found in result.filtered.findings).items())),
     }
 
 
@@ -90,10 +86,10 @@ _NO_OBJECTS: dict[str, list[Any]] = {"boxes": [], "labels": [], "difficult": [],
 
 
 def _object_columns(
-    assessment: Assessment, numbers: dict[str, int]
+    result: ValidationResult, numbers: dict[str, int]
 ) -> dict[int, dict[str, list[Any]]] | None:
-    """Boxes, labels and flags by the `image_row` of their picture."""
-    objects = assessment.objects
+    """Boxes, labels and flags by the `image_row` of their image."""
+    objects = result.objects
     if objects is None:
         return None
     found: dict[int, dict[str, list[Any]]] = {}
@@ -107,36 +103,41 @@ def _object_columns(
 
 
 def _encode(
-    shared: tuple[Files, int | None], jobs: Sequence[tuple[str | None, int]]
+    shared: tuple[Files, int | None], jobs: Sequence[tuple[str | None, ImageProbe]]
 ) -> list[bytes]:
-    """Encoded bytes of admitted pictures, (member, shorter side), reduced if it is too large."""
+    """Encoded bytes of admitted images, upright, reduced if they are too large."""
     files, shorter_side = shared
     encoded = []
-    for member, side in jobs:
-        assert member is not None, "a picture was admitted without a file"
+    for member, probe in jobs:
+        assert member is not None, "an image was admitted without a file"
+        assert probe.width is not None and probe.height is not None
         data = files.read(member)
-        if shorter_side is not None and side > shorter_side:
-            data = encode_jpeg(shrink(decode(data, member), shorter_side))
+        large = shorter_side is not None and min(probe.width, probe.height) > shorter_side
+        if large or probe.turned:
+            image = turn(decode(data, member), probe.orientation)
+            image = shrink(image, shorter_side) if large and shorter_side else image
+            lossless = not large and probe.format != "JPEG"
+            data = encode_png(image) if lossless else encode_jpeg(image)
         encoded.append(data)
     return encoded
 
 
-def _split_counts(assessment: Assessment, split: str) -> dict[str, Any]:
-    images, objects = assessment.images, assessment.objects
-    examples = dict(zip(assessment.classes, assessment.examples[split], strict=True))
-    result: dict[str, Any] = {"images": images["split"].count(split)}
+def _split_counts(result: ValidationResult, split: str) -> dict[str, Any]:
+    images, objects = result.images, result.objects
+    examples = dict(zip(result.classes, result.examples[split], strict=True))
+    found: dict[str, Any] = {"images": images["split"].count(split)}
     if objects is None:
         # A number per class would be a screen of its own for a thousand classes.
         return {
-            **result,
+            **found,
             "smallest_class": min(examples.values(), default=0),
             "largest_class": max(examples.values(), default=0),
         }
     rows = [row for row, own in enumerate(objects["split"]) if own == split]
     shown = {objects["image_row"][row] for row in rows}
     return {
-        **result,
-        "images_without_objects": result["images"] - len(shown),
+        **found,
+        "images_without_objects": found["images"] - len(shown),
         "objects": len(rows),
         "difficult": sum(objects["difficult"][row] == "1" for row in rows),
         "per_class": examples,

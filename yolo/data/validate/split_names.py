@@ -1,0 +1,64 @@
+"""What sets call their splits, and our names for them."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "validate": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+    "trainval": "trainval",
+}
+USUAL = ("train", "val", "trainval", "test")
+_WORDS = re.compile(r"[a-z]+")
+
+
+def split_called(name: str) -> str | None:
+    """Our name for a split that is called so, whatever the case: `Validation` → `val`.
+
+    A year or number behind it is no part of the name (`train2017`); None: not a split's name.
+    """
+    lower = name.lower().strip()
+    bare = lower.rstrip("0123456789") or lower
+    return _NAMES.get(bare.rstrip("_- ").replace("_", "").replace("-", ""))
+
+
+def split_in(name: str) -> str | None:
+    """Our name for the split that a file's name mentions: `instances_val2017` → `val`.
+
+    None when it mentions none, or several.
+    """
+    found = {_NAMES[word] for word in _WORDS.findall(name.lower()) if word in _NAMES}
+    if found == {"train", "val"}:
+        return "trainval"
+    return found.pop() if len(found) == 1 else None
+
+
+def by_folder(paths: Mapping[str, str]) -> dict[str, list[str]]:
+    """Splits that folders make: the outermost folder that is called as a split.
+
+    Args:
+        paths: Path of each image by its name.
+
+    Returns:
+        Names by split, in their order; empty when no folder makes a difference: there is none, or
+        all images lie in one that is not for training.
+    """
+    found: dict[str, list[str]] = {}
+    for name, path in paths.items():
+        split = next((s for part in path.split("/")[:-1] if (s := split_called(part))), None)
+        if split is not None:
+            found.setdefault(split, []).append(name)
+    whole = len(found) == 1 and len(next(iter(found.values()))) == len(paths)
+    return {} if whole and "train" not in found else found
+
+
+def in_our_order(splits: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names of splits: ours first, then the others."""
+    return [*(name for name in USUAL if name in splits), *sorted(set(splits) - set(USUAL))]
