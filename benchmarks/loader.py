@@ -320,7 +320,7 @@ def ours(
     colours = {"flip": True, "hue": HUE, "saturation": SATURATION, "exposure": EXPOSURE}
     split = pictures.split
     if pictures.boxes is not None:
-        wanted = DetectorAugmentation(jitter=0.2, **colours)
+        wanted = DetectorAugmentation(jitter=0.2, vertical_flip=False, **colours)
         samples: Any = detection.TrainingSamples(split, size, wanted, 0)
         collate: Any = detection.collate
     else:

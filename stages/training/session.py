@@ -63,7 +63,7 @@ def train(
     try:
         trainer = Trainer(task, optimisation, folder=folder, tracker=tracker, **options)
         result = trainer.run(keep)
-        task.model.load_state_dict(result.weights)
+        task.model.load_state_dict(result.weights, strict=False)
         save(parameters=parameters, data=within(sums, *made_of))
         write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
         # before the state goes: what the tracker takes to end is time in which a kill costs all

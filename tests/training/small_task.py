@@ -18,6 +18,7 @@ OPTIMISATION = Optimisation.model_validate(
         "batches": 12,
         "batch_norm_images": 2,
         "precision": "fp32",
+        "optimiser": "sgd",
         "momentum": 0.9,
         "decay": 0.001,
         "clip_norm": None,

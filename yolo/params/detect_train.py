@@ -15,6 +15,9 @@ class DetectorAugmentation(Block):
     jitter: Annotated[float, Field(ge=0, lt=0.5)]
     """Each side of the crop moves by up to this share of the image."""
     flip: bool
+    """Mirror left and right, every second image at random."""
+    vertical_flip: bool
+    """Mirror top and bottom likewise, for images that have no up: cells, aerial views."""
     hue: Annotated[float, Field(ge=0, le=1)]
     saturation: Positive
     exposure: Positive

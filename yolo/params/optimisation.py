@@ -1,4 +1,4 @@
-"""What both trainings have in common: batches, SGD and the learning-rate schedule."""
+"""What both trainings have in common: batches, the optimiser and the learning-rate schedule."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,14 +9,16 @@ from yolo.params.values import Count, Positive, Scale
 
 
 class Schedule(Block):
-    """The original's learning-rate policies (network.c: get_current_rate)."""
+    """The original's learning-rate policies (network.c: get_current_rate), and cosine."""
 
-    policy: Literal["constant", "steps", "poly"]
+    policy: Literal["constant", "steps", "poly", "cosine"]
     learning_rate: Positive
     burn_in: Annotated[int, Field(ge=0)]
     """Batches over which the rate rises from 0 as (batch / burn_in) ** power."""
     power: Positive
-    """Exponent of the rise and of policy poly: rate * (1 - batch / batches) ** power."""
+    """Exponent of the rise and of policy poly: rate * (1 - batch / batches) ** power.
+
+    Policy cosine falls from the rate to 0 in half a cosine between burn_in and the last batch."""
     steps: list[Count]
     """Policy steps: batch numbers at which the rate is multiplied by the scale beside it."""
     scales: list[Positive]
@@ -33,7 +35,7 @@ class Schedule(Block):
 
 
 class Optimisation(Block):
-    """Stochastic gradient descent as the original does it: momentum, decay on weights only."""
+    """How weights are updated. Decay is on weights only, not on biases or normalisation."""
 
     batch: Count
     """Images per update, over all processes and accumulated forward passes."""
@@ -42,8 +44,12 @@ class Optimisation(Block):
     batch_norm_images: Count
     """Images over which batch normalisation takes its statistics; divides `batch`."""
     precision: Literal["fp32", "bf16"]
+    optimiser: Literal["sgd", "adamw"]
+    """`sgd`: as the original; `adamw`: decoupled decay, rates about a tenth of those of sgd."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    """Of sgd; the first beta of adamw, whose second is 0.999."""
     decay: Scale
+    """Weight decay: added to the gradient by sgd, times the rate subtracted by adamw."""
     clip_norm: Positive | None
     """Largest norm of the gradient; null: no clipping, as in the original."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None

@@ -105,7 +105,7 @@ def pictures_with_boxes(path, damaged=()):
 def batches_of_bytes(split, workers, first=1, seed=3):
     """What the batches of the updates `first` to 6 hold, byte for byte, after their colours."""
     augmentation = DetectorAugmentation(
-        jitter=0.2, flip=True, hue=0.1, saturation=1.5, exposure=1.5
+        jitter=0.2, flip=True, vertical_flip=True, hue=0.1, saturation=1.5, exposure=1.5
     )
     samples = TrainingSamples(split, 48, augmentation, seed)
     sampler = BatchSampler(SampleOrder(len(split), seed), first, 6, 4, 2)

@@ -87,17 +87,17 @@ def test_no_boxes_stay_none():
     count=st.integers(0, 12),
     width=st.integers(50, 600),
     height=st.integers(50, 600),
-    flip=st.booleans(),
+    flips=st.tuples(st.booleans(), st.booleans()),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_each_box_that_is_left_has_the_class_of_its_source(count, width, height, flip, seed):
+def test_each_box_that_is_left_has_the_class_of_its_source(count, width, height, flips, seed):
     rng = np.random.default_rng(seed)
     low = rng.uniform(0, 0.9, (count, 2))
     high = low + rng.uniform(0.002, 1 - low, (count, 2))
     # the class is the row's number, so that it says where a row comes from
     boxes = np.column_stack([np.arange(count), (low + high) / 2, high - low]).astype(np.float32)
     crop = augment.draw_crop(rng, width, height, jitter=0.2)
-    moved = move_boxes(boxes, crop, width, height, flip)
+    moved = move_boxes(boxes, crop, width, height, *flips)
     assert (np.diff(moved[:, 0]) > 0).all()
 
     # the same in pixels and float64, one box at a time
@@ -105,8 +105,9 @@ def test_each_box_that_is_left_has_the_class_of_its_source(count, width, height,
     expected, doubtful = {}, set()
     for label, start, end in zip(range(count), low, high, strict=True):
         a, b = ((corner * (width, height) - origin) / size for corner in (start, end))
-        if flip:
-            a[0], b[0] = 1 - b[0], 1 - a[0]
+        for axis, is_mirrored in enumerate(flips):
+            if is_mirrored:
+                a[axis], b[axis] = 1 - b[axis], 1 - a[axis]
         a, b = a.clip(0, 1), b.clip(0, 1)
         if np.abs(b - a - 0.005).min() < 1e-5:
             doubtful.add(label)
@@ -119,8 +120,8 @@ def test_each_box_that_is_left_has_the_class_of_its_source(count, width, height,
 
 
 @settings(max_examples=40, deadline=None)
-@given(flip=st.booleans(), seed=st.integers(0, 2**32 - 1))
-def test_a_box_moves_with_its_picture(flip, seed):
+@given(flips=st.tuples(st.booleans(), st.booleans()), seed=st.integers(0, 2**32 - 1))
+def test_a_box_moves_with_its_image(flips, seed):
     rng = np.random.default_rng(seed)
     width, height, size = 200, 160, 224
     left, top = rng.integers(45, 90), rng.integers(40, 70)
@@ -129,8 +130,8 @@ def test_a_box_moves_with_its_picture(flip, seed):
     image[top:bottom, left:right] = 255
     rows = from_voc(np.array([[left + 1, top + 1, right + 1, bottom + 1]]), [7], width, height)
     crop = augment.draw_crop(rng, width, height, jitter=0.2)
-    ((_, cx, cy, w, h),) = move_boxes(rows, crop, width, height, flip)
-    seen = augment.warp(image, crop, size, flip)[..., 0] > 127
+    ((_, cx, cy, w, h),) = move_boxes(rows, crop, width, height, *flips)
+    seen = augment.warp(image, crop, size, *flips)[..., 0] > 127
     columns, lines = np.flatnonzero(seen.any(0)), np.flatnonzero(seen.any(1))
     painted = np.array([columns[0], lines[0], columns[-1] + 1, lines[-1] + 1])
     box = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * size

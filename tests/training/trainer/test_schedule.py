@@ -112,6 +112,15 @@ def test_poly_by_hand():
     assert [schedule(batch) for batch in (0, 5, 10)] == [3, 0.75, 0]
 
 
+def test_cosine_by_hand():
+    schedule = Schedule(
+        policy="cosine", learning_rate=4.0, burn_in=2, power=1.0, steps=[], scales=[]
+    )
+    rates = [rate(schedule, batch, 10) for batch in (1, 2, 4, 6, 8, 10)]
+    half = 2**0.5 / 2
+    assert rates == pytest.approx([2, 4, 2 * (1 + half), 2, 2 * (1 - half), 0])
+
+
 def test_missing_keys_have_the_originals_defaults():
     assert from_darknet("[net]")(7) == 0.001
 

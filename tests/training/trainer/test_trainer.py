@@ -10,6 +10,7 @@ from small_task import OPTIMISATION, Linear, Regression, same, train
 
 from yolo.errors import Stopped, UserError
 from yolo.runtime.settings import Runtime
+from yolo.training.trainer.checkpoint import StateFolder
 
 
 def stop_at(number):
@@ -20,17 +21,51 @@ def stop_at(number):
     return happening
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
+SCHEDULE = OPTIMISATION.schedule.model_copy(update={"policy": "cosine", "burn_in": 3})
+
+
+def frozen(task, layers):
+    """The task with the first layers of its network frozen."""
+    task.model[:layers].requires_grad_(False)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers"),
+    [
+        ({}, 0),
+        ({"ema": 0.9}, 0),
+        ({"optimiser": "adamw"}, 0),
+        ({"optimiser": "adamw", "ema": 0.9, "schedule": SCHEDULE}, 1),
+        ({"ema": 0.9}, 1),
+    ],
+)
 @pytest.mark.parametrize("moment", [1, 5, 7])
-def test_a_stopped_training_ends_with_the_bytes_of_one_that_was_not(tmp_path, moment, ema):
-    optimisation = OPTIMISATION.model_copy(update={"ema": ema})
-    whole = train(tmp_path / "whole", Regression(), optimisation=optimisation)
+def test_a_stopped_training_ends_with_the_bytes_of_one_that_was_not(
+    tmp_path, moment, changes, layers
+):
+    optimisation = OPTIMISATION.model_copy(update=changes)
+    whole = train(tmp_path / "whole", frozen(Regression(), layers), optimisation=optimisation)
     with pytest.raises(Stopped, match="same command") as stopped:
-        train(tmp_path / "cut", Regression(stop_at(moment)), optimisation=optimisation)
+        task = frozen(Regression(stop_at(moment)), layers)
+        train(tmp_path / "cut", task, optimisation=optimisation)
     assert stopped.value.status == 75
-    resumed = train(tmp_path / "cut", Regression(), optimisation=optimisation)
+    resumed = train(tmp_path / "cut", frozen(Regression(), layers), optimisation=optimisation)
     assert same(whole.weights, resumed.weights)
     assert whole.curves == resumed.curves
+
+
+def test_a_frozen_layer_keeps_its_weights_and_is_saved_once(tmp_path):
+    task = frozen(Regression(stop_at(7)), 1)
+    before = task.model[0].weight.clone()
+    with pytest.raises(Stopped):
+        train(tmp_path, task, optimisation=OPTIMISATION.model_copy(update={"ema": 0.9}))
+    assert torch.equal(task.model[0].weight, before)
+    state = StateFolder(tmp_path, "0").load()
+    trained = {"2.weight", "2.bias"}
+    assert set(state["model"]) == {"0.weight", "0.bias"} | trained
+    assert set(state["average"]["model"]) == set(state["state"]["best"]) == trained
+    assert len(state["optimiser"]["state"]) == len(trained)
 
 
 def test_a_training_that_was_told_to_stop_may_be_told_again(tmp_path):

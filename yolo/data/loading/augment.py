@@ -120,7 +120,9 @@ def _draw_scale(rng: np.random.Generator, limit: float) -> float:
 # Pixels
 
 
-def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
+def warp(
+    image: np.ndarray, crop: Crop, size: int, flip: bool, vertical_flip: bool = False
+) -> np.ndarray:
     """Crop, resize to size x size and flip, in one bilinear sampling of 8-bit pixels.
 
     Within two grey levels of the original's three steps. Pixels outside the image repeat its edge.
@@ -130,6 +132,7 @@ def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
         crop: what becomes the output, its shape not kept; some of the image lies in it.
         size: side of the output in pixels, from 2 up.
         flip: mirror left and right.
+        vertical_flip: mirror top and bottom.
 
     Returns:
         (size, size, 3) uint8.
@@ -148,7 +151,11 @@ def warp(image: np.ndarray, crop: Crop, size: int, flip: bool) -> np.ndarray:
             borderMode=cv2.BORDER_REPLICATE,
         )
         warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
-    return cv2.flip(warped, 1) if flip else warped
+    if flip and vertical_flip:
+        return cv2.flip(warped, -1)
+    if flip or vertical_flip:
+        return cv2.flip(warped, 1 if flip else 0)
+    return warped
 
 
 def _resize_whole_pixels(image: np.ndarray, crop: Crop, size: int) -> np.ndarray:

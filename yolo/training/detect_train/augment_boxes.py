@@ -34,7 +34,14 @@ def from_voc(boxes: np.ndarray, labels: np.ndarray, width: int, height: int) -> 
     return rows
 
 
-def move_boxes(boxes: np.ndarray, crop: Crop, width: int, height: int, flip: bool) -> np.ndarray:
+def move_boxes(
+    boxes: np.ndarray,
+    crop: Crop,
+    width: int,
+    height: int,
+    flip: bool,
+    vertical_flip: bool = False,
+) -> np.ndarray:
     """Rows as they lie in the cropped, resized and flipped image, clipped to it.
 
     Rows that end up narrower or lower than `MINIMUM_SIZE` are left out, the others keep their
@@ -46,6 +53,7 @@ def move_boxes(boxes: np.ndarray, crop: Crop, width: int, height: int, flip: boo
         width: of the image in pixels.
         height: of the image in pixels.
         flip: left and right are mirrored after the crop.
+        vertical_flip: top and bottom are mirrored after the crop.
 
     Returns:
         (k, 5) float32 class, cx, cy, w, h relative to the crop, k at most n.
@@ -60,6 +68,8 @@ def move_boxes(boxes: np.ndarray, crop: Crop, width: int, height: int, flip: boo
     high = (centre + half) * inverse - offset
     if flip:
         low[:, 0], high[:, 0] = 1 - high[:, 0], 1 - low[:, 0]
+    if vertical_flip:
+        low[:, 1], high[:, 1] = 1 - high[:, 1], 1 - low[:, 1]
     for edge in (low, high):
         np.minimum(np.maximum(edge, 0, out=edge), 1, out=edge)
     moved = np.empty_like(boxes)

@@ -57,13 +57,14 @@ class TrainingSamples(Dataset[Sample]):
         height, width = image.shape[:2]
         crop = augment.draw_crop(rng, width, height, wanted.jitter)
         flip = wanted.flip and bool(rng.random() < 0.5)
+        vertical_flip = wanted.vertical_flip and bool(rng.random() < 0.5)
         colour = augment.draw_colour(rng, wanted.hue, wanted.saturation, wanted.exposure)
         boxes = augment_boxes.from_voc(
             self._split.boxes(index), self._split.labels(index), *self._split.size(index)
         )
         boxes = boxes[~self._split.difficult(index)]
-        boxes = augment_boxes.move_boxes(boxes, crop, width, height, flip)
-        warped = augment.warp(image, crop, self._size, flip)
+        boxes = augment_boxes.move_boxes(boxes, crop, width, height, flip, vertical_flip)
+        warped = augment.warp(image, crop, self._size, flip, vertical_flip)
         # The first box of a grid cell becomes its target: a random one.
         return Sample(name, warped, colour, rng.permutation(boxes))
 

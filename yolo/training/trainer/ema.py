@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yolo.training.trainer.state import trained_of
+
 
 class MovingAverage:
     """A copy of a network: d * average + (1 - d) * weights after every update.
@@ -32,12 +34,12 @@ class MovingAverage:
         self._updates += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and its number of updates."""
-        return {"model": self.model.state_dict(), "updates": self._updates}
+        """The average, without frozen layers, and its number of updates."""
+        return {"model": trained_of(self.model), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved average."""
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"], strict=False)
         self._updates = state["updates"]
 
 

@@ -39,19 +39,23 @@ def chosen(sizes: list[int], wanted: int | None) -> int:
 
 
 def largest_that_fits(
-    sizes: list[int], model: nn.Module, attempt: Callable[[int], None], device: torch.device
+    sizes: list[int],
+    model: nn.Module,
+    attempt: Callable[[int], None],
+    device: torch.device,
+    moments: int,
 ) -> int:
     """The largest of `sizes` for which `attempt`, a forward and backward pass, has the memory.
 
-    All processes agree on the least of theirs. While trying, memory for the optimiser's momentum
-    is taken; gradients and running statistics are afterwards as they were. Raises `UserError`
-    when not even the smallest fits.
+    All processes agree on the least of theirs. While trying, the memory that the optimiser will
+    need is held; gradients and running statistics are afterwards as they were. Raises `UserError`
+    when not even the smallest fits. `moments`: values that the optimiser keeps per parameter.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     fits = 0
     for size in reversed(sizes):
         try:
-            _with_room(model, attempt, size)
+            _with_room(model, attempt, size, moments)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
@@ -79,8 +83,9 @@ def largest_that_fits(
     return fits
 
 
-def _with_room(model: nn.Module, attempt: Callable[[int], None], size: int) -> None:
+def _with_room(model: nn.Module, attempt: Callable[[int], None], size: int, moments: int) -> None:
     # Held while trying: what the optimiser will keep from its first step on.
-    momentum = [torch.empty_like(parameter) for parameter in model.parameters()]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kept = [torch.empty_like(parameter) for parameter in trained for _ in range(moments)]
     attempt(size)
-    del momentum
+    del kept

@@ -14,7 +14,7 @@ class TrainState:
     curves: list[dict[str, float]] = field(default_factory=list)
     """A row per validation: batch, learning rate, mean loss terms since the last one, metrics."""
     best: dict[str, Tensor] = field(default_factory=dict)
-    """Weights at the best validation. If several are equal, the latest counts."""
+    """Trained weights at the best validation. If several are equal, the latest counts."""
     best_batch: int = 0
     seconds: float = 0.0
     """Time spent, over all starts."""
@@ -38,7 +38,7 @@ class TrainResult:
     """The outcome of a training."""
 
     weights: dict[str, Tensor]
-    """The weights that `keep` asks for."""
+    """The trained weights that `keep` asks for, without those of frozen layers."""
     batch: int
     """The update after which they were taken."""
     curves: list[dict[str, float]]
@@ -49,5 +49,18 @@ class TrainResult:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights and statistics, on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    """A copy, on the CPU, of the weights and statistics that training changes."""
+    return {name: value.cpu().clone() for name, value in trained_of(model).items()}
+
+
+def trained_of(model: nn.Module) -> dict[str, Tensor]:
+    """The state of `model` without its frozen layers, whose parameters need no gradient."""
+    frozen = {
+        id(tensor)
+        for layer in model.modules()
+        if (own := [*layer.parameters(recurse=False)])
+        and not any(parameter.requires_grad for parameter in own)
+        for tensor in (*own, *layer.buffers(recurse=False))
+    }
+    state = model.state_dict(keep_vars=True)
+    return {name: value.detach() for name, value in state.items() if id(value) not in frozen}

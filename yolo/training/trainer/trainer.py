@@ -31,7 +31,7 @@ from yolo.training.trainer.checkpoint import Checkpointer, StateFolder
 from yolo.training.trainer.distributed import RunningStatistics, any_process, gradient_exchange
 from yolo.training.trainer.ema import MovingAverage
 from yolo.training.trainer.loss_terms import LossMeter
-from yolo.training.trainer.optimiser import set_rate, sgd
+from yolo.training.trainer.optimiser import MOMENTS, make_optimiser, set_rate
 from yolo.training.trainer.schedule import rate
 from yolo.training.trainer.state import TrainResult, TrainState, weights_of
 from yolo.training.trainer.stopping import OUT_OF_TIME, PREEMPTED, Stopping
@@ -78,9 +78,7 @@ class Trainer:
         self._meter = LossMeter(self._device)
         self._stopping = Stopping(runtime.max_minutes)
         self._state = TrainState()
-        self._optimiser = sgd(
-            self._network, momentum=optimisation.momentum, decay=optimisation.decay
-        )
+        self._optimiser = make_optimiser(self._network, optimisation)
         ema = optimisation.ema
         self._average = MovingAverage(self._network, ema) if ema else None
         self._checkpointer = Checkpointer(folder, runtime, accelerator)
@@ -93,7 +91,13 @@ class Trainer:
         torch.set_num_threads(self._threads)
         keep_freed()
         self._micro_batch = (
-            micro_batch.largest_that_fits(sizes, self._network, self._try_size, self._device)
+            micro_batch.largest_that_fits(
+                sizes,
+                self._network,
+                self._try_size,
+                self._device,
+                MOMENTS[optimisation.optimiser],
+            )
             if runtime.micro_batch == "auto"
             else micro_batch.chosen(sizes, runtime.micro_batch)
         )
