@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from yolo.data.archives import parquet
+from yolo.data.archives import parquet, parquet_objects
 from yolo.errors import UserError
 
 PLAIN, ZIP_STORED, DEFLATED = range(3)
@@ -182,7 +182,8 @@ def _parquet_members(path: Path, expansion: int, temporary: list[Path]) -> tuple
     """Write the images of a parquet file to a temporary file, one behind the other."""
     members = []
     with _spool(path, temporary) as target:
-        for name, data in parquet.images(path):
+        has_objects = parquet_objects.has_objects(path)
+        for name, data in (parquet_objects.files if has_objects else parquet.images)(path):
             entry = Entry(0, target.tell(), len(data), len(data), 0, PLAIN)
             members.append((_clean_name(name, path), entry))
             target.write(data)

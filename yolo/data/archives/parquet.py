@@ -35,7 +35,7 @@ def images(path: Path) -> Iterator[tuple[str, bytes]]:
                     data, label = (record["image"] or {}).get("bytes"), record["label"]
                     if not isinstance(data, bytes) or label is None:
                         raise UserError(f"{path}: row {row} lacks its image or its label")
-                    suffix = _suffix(data)
+                    suffix = suffix_of(data)
                     number = f"{shard}-{row:06}" if shard else f"{row:06}"
                     yield f"{split}/{_class_name(names, label, path, row)}/{number}{suffix}", data
                     row += 1
@@ -43,7 +43,7 @@ def images(path: Path) -> Iterator[tuple[str, bytes]]:
         raise UserError(f"{path} is not a readable parquet file ({error}); get it again") from None
 
 
-def _suffix(data: bytes) -> str:
+def suffix_of(data: bytes) -> str:
     """What a file of this content would be called, for it has no name."""
     return next((suffix for suffix, begin in _BEGINNINGS.items() if data.startswith(begin)), ".jpg")
 

@@ -1,21 +1,21 @@
 """Sets with boxes in Hugging Face's parquet files: a column `objects` beside the image.
 
-`yolo.data.archives.parquet` shows each row as `SPLIT/NUMBER.jpg` and `SPLIT/NUMBER.objects.json`;
-the latter is read here. Boxes are x, y, width, height in pixels from 0, as COCO's.
+`yolo.data.archives.parquet_objects` shows each row as `SPLIT/NUMBER.jpg` and
+`SPLIT/NUMBER.objects.json`; the latter is read here. Boxes are x, y, width, height in pixels from
+0, as COCO's.
 """
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from yolo.data.archives.parquet_objects import ENDING
 from yolo.data.validate.annotations import Annotation, Object
 from yolo.data.validate.coco import read_box
 from yolo.data.validate.image_names import Images
 from yolo.data.validate.index import Files, Index, Record, visible
 from yolo.data.validate.split_names import by_folder
 from yolo.errors import UserError
-
-ENDING = ".objects.json"
 
 
 def read(files: Files) -> Index | None:
@@ -45,6 +45,8 @@ def parse(data: bytes) -> Annotation:
         boxes, classes = row["boxes"], row["classes"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"is no row of objects: {error}") from None
+    if not isinstance(boxes, list) or not isinstance(classes, list):
+        raise UserError("has no lists of boxes and classes")
     if len(boxes) != len(classes):
         raise UserError(f"has {len(boxes)} boxes and {len(classes)} classes")
     crowds = row.get("crowds") or [0] * len(boxes)
