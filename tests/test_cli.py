@@ -193,7 +193,7 @@ def test_an_error_has_no_traceback(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("error: VOC/ImageSets/Main/test.txt does not exist")
+    assert done.stderr.startswith("error: VOC does not exist")
     assert "Traceback" not in done.stderr
 
 

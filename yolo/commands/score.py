@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from yolo.metrics.voc_ap import Detections
 
 Devkit = Annotated[
-    Path, typer.Option(help="A year's folder of a VOCdevkit: Annotations, ImageSets/Main.")
+    Path, typer.Option(help="A data set with boxes of any layout: a folder or an archive.")
 ]
-SplitName = Annotated[str, typer.Option(help="List of images: ImageSets/Main/<split>.txt.")]
+SplitName = Annotated[str, typer.Option(help="Split of the set.")]
 
 app = typer.Typer()
 
@@ -68,7 +68,7 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B", help="Folder of detection files.")],
     annotations: Annotated[
         Path | None,
-        typer.Option(help="A year's folder of a VOCdevkit; else data/clean/detection."),
+        typer.Option(help="A data set with boxes of any layout; else data/clean/detection."),
     ] = None,
     split: SplitName = "test",
     as_json: Json = False,
@@ -104,8 +104,9 @@ def _read_devkit(
     folder: Path, split: str, detections: list[Path]
 ) -> "tuple[Annotations, list[Detections]]":
     from yolo.evaluation.analysis import devkit
+    from yolo.inspection.published_truth import read_annotations
 
-    known = devkit.read_annotations(folder, split)
+    known = read_annotations(folder, split)
     files = [devkit.detection_files(path, split) for path in detections]
     for own in files:
         for note in devkit.check_classes(own, known.classes):

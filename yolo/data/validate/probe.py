@@ -113,6 +113,23 @@ def examine(
         return Probe(found, problem=str(error))
 
 
+def examine_header(data: bytes) -> ImageProbe:
+    """Size, format and orientation of an image, whose pixels are not decoded.
+
+    Nothing is known of one whose header is damaged.
+    """
+    try:
+        header = _read_header(data)
+    except Exception:  # Pillow's header readers raise whatever a damaged header leads to
+        return ImageProbe()
+    width, height = header.width, header.height
+    if header.orientation in range(5, 9):
+        width, height = height, width
+    return ImageProbe(
+        width=width, height=height, orientation=header.orientation, format=header.format
+    )
+
+
 def examine_image(data: bytes, most_pixels: int) -> ImageProbe:
     """Decode the whole image, so that damage in its middle is found too."""
     content = hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -120,21 +137,14 @@ def examine_image(data: bytes, most_pixels: int) -> ImageProbe:
         if Image.MAX_IMAGE_PIXELS is not None:
             # Pillow has a limit of its own, which the user's may be above.
             Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, most_pixels)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as header:
-                width, height = header.size
-                mode = header.mode
-                # Many phones add a second image to a JPEG, and Pillow then calls it MPO.
-                kind = "JPEG" if header.format == "MPO" else header.format or ""
-                # Pillow would decode a PNG without EXIF for it.
-                exif = header.getexif() if kind == "JPEG" or "exif" in header.info else {}
-                orientation = exif.get(_EXIF_ORIENTATION, 1)
+        header = _read_header(data)
+        width, height = header.width, header.height
         if width * height > most_pixels:
             return ImageProbe(content, f"{width}x{height} is above {most_pixels} pixels, the limit")
-        if mode in _UNREAD_MODES:
+        if header.mode in _UNREAD_MODES:
             return ImageProbe(
-                content, f"{_UNREAD_MODES[mode]}, which are not read: save it with 8 or 16 bits"
+                content,
+                f"{_UNREAD_MODES[header.mode]}, which are not read: save it with 8 or 16 bits",
             )
         image = images.try_decode(data)
     except UnidentifiedImageError:
@@ -145,13 +155,44 @@ def examine_image(data: bytes, most_pixels: int) -> ImageProbe:
         return ImageProbe(content, f"is damaged: {error}")
     if isinstance(image, str):
         return ImageProbe(content, image)
-    orientation = orientation if orientation in range(2, 9) else 1
-    image = images.turn(image, orientation)
+    image = images.turn(image, header.orientation)
     height, width = image.shape[:2]
-    pixel_range = _range(image, deep=mode.startswith("I;16"))
+    pixel_range = _range(image, deep=header.mode.startswith("I;16"))
     return ImageProbe(
-        content, OK, width, height, orientation, kind, pixel_range, perceptual_hash(image)
+        content,
+        OK,
+        width,
+        height,
+        header.orientation,
+        header.format,
+        pixel_range,
+        perceptual_hash(image),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What an image says of itself."""
+
+    width: int
+    height: int
+    """Of what is stored."""
+    mode: str
+    format: str
+    orientation: int
+
+
+def _read_header(data: bytes) -> _Header:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data)) as header:
+            # Many phones add a second image to a JPEG, and Pillow then calls it MPO.
+            kind = "JPEG" if header.format == "MPO" else header.format or ""
+            # Pillow would decode a PNG without EXIF for it.
+            exif = header.getexif() if kind == "JPEG" or "exif" in header.info else {}
+            orientation = exif.get(_EXIF_ORIENTATION, 1)
+            orientation = orientation if orientation in range(2, 9) else 1
+            return _Header(*header.size, header.mode, kind, orientation)
 
 
 def _range(image: np.ndarray, *, deep: bool) -> str:

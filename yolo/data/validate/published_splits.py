@@ -201,7 +201,7 @@ def _beside(
         for name in texts
         if counts[name.rpartition("/")[0]] <= _FEW
         and "imagesets" not in name.lower().split("/")[:-1]
-        and not _base(name).lower().startswith(("readme", "license"))
+        and not _base(name).lower().startswith(("readme", "license", "comp3_", "comp4_"))
     ]
     if not candidates:
         return []

@@ -7,14 +7,12 @@ class, corners in 1-based inclusive pixels.
 import math
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import parse
 
 from yolo.errors import UserError
 from yolo.files import replacing
@@ -97,7 +95,7 @@ def read_detections(
     Raises:
         UserError: A class is not in `classes`, a line is malformed or of an unknown image.
     """
-    image_index = {name: index for index, name in enumerate(images)}
+    image_index = _by_name(images)
     class_index = {name: index for index, name in enumerate(classes)}
     # compact: millions of lines are usual
     image, label, numbers = array("q"), array("q"), array("d")
@@ -126,40 +124,6 @@ def read_detections(
             numbers.extend(row)
     table = np.array(numbers).reshape(-1, 5)
     return Detections(np.array(image), np.array(label), table[:, 0], table[:, 1:])
-
-
-def read_annotations(devkit: Path, split: str) -> Annotations:
-    """Read `ImageSets/Main/<split>.txt` of a year's folder and its `Annotations`; no image.
-
-    Classes are those of the objects, sorted.
-
-    Raises:
-        UserError: A file is missing or is not what the devkit holds there.
-    """
-    listing = devkit / "ImageSets" / "Main" / f"{split}.txt"
-    if not listing.is_file():
-        found = ", ".join(sorted(path.stem for path in listing.parent.glob("*.txt"))) or "none"
-        raise UserError(f"{listing} does not exist; splits there: {found}")
-    images = tuple(line.strip() for line in _lines(listing) if line.strip())
-    if len(set(images)) != len(images):
-        double = next(name for name in images if images.count(name) > 1)
-        raise UserError(f"{listing}: image {double} is listed more than once")
-    objects = [
-        (index, *found)
-        for index, image in enumerate(images)
-        for found in _objects(devkit / "Annotations" / f"{image}.xml")
-    ]
-    classes = tuple(sorted({name for _, name, _, _ in objects}))
-    return Annotations(
-        images,
-        classes,
-        Truth(
-            image=np.array([row[0] for row in objects], dtype=np.int64),
-            label=np.array([classes.index(row[1]) for row in objects], dtype=np.int64),
-            box=np.array([row[2] for row in objects], dtype=np.float64).reshape(-1, 4),
-            difficult=np.array([row[3] for row in objects], dtype=bool),
-        ),
-    )
 
 
 def check_classes(files: Mapping[str, Path], classes: Sequence[str]) -> list[str]:
@@ -191,34 +155,17 @@ def with_classes(annotations: Annotations, names: Sequence[str]) -> Annotations:
     return Annotations(annotations.images, classes, truth)
 
 
+def _by_name(images: Sequence[str]) -> dict[str, int]:
+    """Index of each image by its name, and by the end of it where no other one is called so."""
+    ends = Counter(name.rpartition("/")[2] for name in images)
+    short = {
+        end: index for index, name in enumerate(images) if ends[end := name.rpartition("/")[2]] == 1
+    }
+    return short | {name: index for index, name in enumerate(images)}
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).casefold()
-
-
-def _objects(path: Path) -> list[tuple[str, list[float], bool]]:
-    try:
-        tree = parse(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist, but its image is in the split") from None
-    except (ParseError, DefusedXmlException, OSError) as error:
-        raise UserError(f"{path} is no readable annotation: {error}") from None
-    objects = []
-    for place, element in enumerate(tree.iter("object"), 1):
-        name = (element.findtext("name") or "").strip()
-        corners = _corners(element)
-        if not name or corners is None:
-            raise UserError(
-                f"{path}: object {place} needs a name and a bndbox with xmin ymin xmax ymax"
-            )
-        objects.append((name, corners, (element.findtext("difficult") or "0").strip() == "1"))
-    return objects
-
-
-def _corners(element: Element) -> list[float] | None:
-    texts = [
-        element.findtext(f"bndbox/{corner}") or "" for corner in ("xmin", "ymin", "xmax", "ymax")
-    ]
-    return _numbers(texts)
 
 
 def _numbers(texts: Sequence[str]) -> list[float] | None:
