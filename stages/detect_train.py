@@ -1,5 +1,7 @@
 """Stage `detect_train`: YOLO v1 on the clean detection set, from the backbone."""
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from yolo.model.network.layers import set_batch_norm_images
 from yolo.params.base import View
 from yolo.params.detect_train import DetectTrain
 from yolo.params.model import Boxes, Grid, InputSize, Network, Width
+from yolo.training.detect_train.object_size import advice
 from yolo.training.detect_train.task import Detection
 
 CLEAN = Path("data/clean/detection")
@@ -44,6 +47,9 @@ def main() -> None:
     detector = build_detector(spec, seed=params.seed)
     load_backbone(detector, BACKBONE)
     set_batch_norm_images(detector, params.optimisation.batch_norm_images)
+    small = advice(clean.split("train"), clean.classes, inputs.input_size, inputs.grid)
+    if small and os.environ.get("RANK", "0") == "0":
+        print(f"note: {small}", file=sys.stderr)
 
     train(
         "detect_train",
