@@ -13,7 +13,7 @@ from yolo.errors import UserError
 from yolo.evaluation.analysis import analysis, devkit
 from yolo.evaluation.analysis.confusion import BACKGROUND
 from yolo.evaluation.report import detector_report, examples
-from yolo.files import digest, replacing, replacing_folder, write_json
+from yolo.files import digest, replacing, replacing_folder, write_json, write_metrics
 from yolo.metrics.inputs import read_truth, to_columns
 from yolo.model.detector.detector import load_detector
 from yolo.model.detector.predict import Picture, detect
@@ -98,7 +98,8 @@ def main() -> None:
         _write_confusion(temporary, results)
     with replacing(REPORTS / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-    write_json(REPORTS / "metrics.json", analysis.metrics(results))
+    write_json(REPORTS / "details.json", analysis.details(results))
+    write_metrics(REPORTS / "metrics.json", analysis.headline(results))
 
 
 def _write_curves(path: Path, results: analysis.Analysis) -> None:

@@ -8,13 +8,13 @@ from yolo.model.detector.backbone import extract
 
 CLASSIFIER = Path("models/classifier.safetensors")
 BACKBONE = Path("models/backbone.safetensors")
-METRICS = Path("reports/extract_backbone/metrics.json")
+DETAILS = Path("reports/extract_backbone/details.json")
 
 
 def main() -> None:
     """Read the classifier, write the backbone and what it consists of."""
     summary = extract(CLASSIFIER, BACKBONE)
-    write_json(METRICS, summary)
+    write_json(DETAILS, summary)
     print(
         f"{BACKBONE}: {summary['layers']} convolutions, {summary['parameters']:,} parameters, "
         f"stride {summary['stride']}"

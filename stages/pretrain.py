@@ -31,6 +31,7 @@ from yolo.training.pretrain.task import Classification, accuracy
 CLEAN = Path("data/clean/classification")
 CLASSIFIER = Path("models/classifier.safetensors")
 PAGE = Path("reports/pretrain")
+HEADLINE = ("top1",)
 
 
 class Inputs(View):
@@ -71,6 +72,7 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
         keep="best",
         made_of=[CLEAN],
         save=save,
+        headline=HEADLINE,
     )
 
 
@@ -103,7 +105,7 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
     else:
         numbers = [places[name] for name in names]
         report.write(PAGE, classifier, clean.split("val"), card, numbers)
-    write_reports(PAGE, [{"batch": 0, **found}], 0, "top1")
+    write_reports(PAGE, [{"batch": 0, **found}], 0, "top1", HEADLINE)
 
 
 def _weights_file(wanted: PublishedWeights) -> Path | None:

@@ -20,9 +20,9 @@ from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.messages import refusal, warnings
 from yolo.data.validate.overview_page import write_page
 from yolo.data.validate.validation import Contract, ValidationResult, validate
-from yolo.data.validate.write_clean import counts, write_store
+from yolo.data.validate.write_clean import admitted, counts, write_store
 from yolo.errors import UserError
-from yolo.files import replacing_folder, write_json
+from yolo.files import replacing_folder, write_json, write_metrics
 from yolo.params.base import View
 from yolo.params.data import (
     Classes,
@@ -92,7 +92,8 @@ def main() -> None:
             expectations.write_data_docs(folder, result.outcomes)
         write_rejected(reports / "rejected.csv", result.filtered.findings)
         write_page(reports / "index.html", f"The {key} set, validated", files, result)
-        write_json(reports / "metrics.json", counts(result, splits))
+        write_json(reports / "details.json", counts(result, splits))
+        write_metrics(reports.with_suffix(".json"), admitted(result, splits))
         if result.failures:
             raise UserError(refusal(key, result, reports))
         if not result.classes:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,21 @@ def write_json(path: Path, value: Any) -> None:
             json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
             encoding="utf-8",
         )
+
+
+def write_metrics(path: Path, numbers: Mapping[str, float | None]) -> None:
+    """Write a stage's headline numbers for `dvc metrics` and `dvc exp show`, shares to 3 digits.
+
+    NaN becomes null. Everything else that a stage counts belongs in a `details.json` beside it: the
+    tables of DVC have a column for each number of each metrics file.
+    """
+    write_json(
+        path,
+        {
+            name: None if value is None or value != value else round(value, 3)
+            for name, value in numbers.items()
+        },
+    )
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

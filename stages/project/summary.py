@@ -15,8 +15,8 @@ def summary(reports: Path = REPORTS) -> str:
 
     Raises `UserError` when the pipeline has not run.
     """
-    found = _read(reports / "evaluate" / "metrics.json")
-    trained = _read(reports / "pretrain" / "metrics.json")
+    found = _read(reports / "evaluate" / "details.json")
+    trained = _read(reports / "pretrain" / "details.json")
     interval = found["interval_95"]["voc07_map"]
     bounds = f" (95 %: {_percent(interval['low'])} to {_percent(interval['high'])})"
     return "\n".join(

@@ -53,8 +53,8 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
         size=weights.stat().st_size,
         sha256=digest(weights),
         md5=hashes[weights.as_posix()],
-        scores=_metrics("evaluate") if model == "detector" else None,
-        trained_as=_metrics("pretrain"),
+        scores=_details("evaluate") if model == "detector" else None,
+        trained_as=_details("pretrain"),
         sets=[_data(params, clean, hashes) for clean in _sets(model)],
         sources=sorted((card.get("data") or {}).items()),
         parameters=sorted(_flat(trained)),
@@ -72,7 +72,7 @@ def _data(params: Mapping[str, Any], clean: str, hashes: Mapping[str, str]) -> S
     name = Path(clean).name
     source = Path(data_source(dict(params), clean))
     described = read_document(source) if is_descriptor(source) and source.is_file() else {}
-    counts = _metrics(f"validate/{name}")
+    counts = _details(f"validate/{name}")
     return SimpleNamespace(
         name=name,
         source=source.as_posix(),
@@ -89,8 +89,8 @@ def _data(params: Mapping[str, Any], clean: str, hashes: Mapping[str, str]) -> S
     )
 
 
-def _metrics(stage: str) -> dict[str, Any]:
-    path = REPORTS / stage / "metrics.json"
+def _details(stage: str) -> dict[str, Any]:
+    path = REPORTS / stage / "details.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 

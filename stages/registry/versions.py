@@ -12,10 +12,10 @@ from stages.repro.git import git, read_at
 from yolo.errors import UserError
 
 SCORES = {
-    "detector": ("reports/evaluate/metrics.json", "voc07_map"),
-    "backbone": ("reports/pretrain/metrics.json", "top1"),
+    "detector": ("reports/evaluate/details.json", "voc07_map"),
+    "backbone": ("reports/pretrain/details.json", "top1"),
 }
-"""Artifact of `dvc.yaml` → the metrics file that says how good it is, and the number there."""
+"""Artifact of `dvc.yaml` → the file that says how good it is, and the number there."""
 DATA = {"detector": "data/clean/detection", "backbone": "data/clean/classification"}
 """Artifact of `dvc.yaml` → the data that it was trained on."""
 PUSHED = {

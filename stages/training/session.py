@@ -11,7 +11,7 @@ from stages.common.exit_status import FILE, write_ending
 from stages.common.launch import join
 from stages.training.fingerprint import contents, fingerprint, within
 from yolo.errors import Stopped, UserError
-from yolo.files import replacing, write_json
+from yolo.files import replacing, write_json, write_metrics
 from yolo.params.base import View
 from yolo.params.optimisation import Optimisation
 from yolo.runtime import settings as runtime
@@ -36,6 +36,7 @@ def train(
     keep: str,
     made_of: Sequence[Path],
     save: Callable[..., None],
+    headline: Sequence[str] = (),
 ) -> None:
     """Train; the main process loads the weights to keep into the network and lets `save` write it.
 
@@ -65,7 +66,7 @@ def train(
         result = trainer.run(keep)
         task.model.load_state_dict(result.weights, strict=False)
         save(parameters=parameters, data=within(sums, *made_of))
-        write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
+        write_reports(_REPORTS / stage, result.curves, result.batch, task.metric, headline)
         # before the state goes: what the tracker takes to end is time in which a kill costs all
         tracker.close()
         folder.finish()
@@ -105,11 +106,19 @@ def _summary(stage: str, result: TrainResult, task: Task, batch: int, folder: Pa
 
 
 def write_reports(
-    folder: Path, curves: Sequence[Mapping[str, float]], batch: int, metric: str
+    folder: Path,
+    curves: Sequence[Mapping[str, float]],
+    batch: int,
+    metric: str,
+    headline: Sequence[str] = (),
 ) -> None:
-    """The learning curves for `dvc plots` and the numbers of the kept weights for `dvc metrics`."""
+    """Write the learning curves, and the numbers of the kept weights; those in `headline` are
+    metrics for DVC, too.
+    """
     kept = next(row for row in curves if row["batch"] == batch)
-    write_json(folder / "metrics.json", _without_undefined(kept) | {"chosen_by": metric})
+    write_json(folder / "details.json", _without_undefined(kept) | {"chosen_by": metric})
+    if headline:
+        write_metrics(folder / "metrics.json", {name: kept[name] for name in headline})
     with replacing(folder / "curves.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(curves[0]))
         writer.writeheader()

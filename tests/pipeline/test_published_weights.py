@@ -38,9 +38,12 @@ def test_the_weights_are_taken_instead_of_a_training(with_weights: tuple[Project
     project.change("pretrain.weights.sha256", hashlib.sha256(path.read_bytes()).hexdigest())
     output = project.run("dvc", "repro", "extract_backbone")
     assert "top-1 and top-5 are not measured" in output
-    metrics = json.loads((project.root / "reports/pretrain/metrics.json").read_text())
+    metrics = json.loads((project.root / "reports/pretrain/details.json").read_text())
     assert metrics["batch"] == 0
     assert metrics["top1"] is None
+    assert json.loads((project.root / "reports/pretrain/metrics.json").read_text()) == {
+        "top1": None
+    }
     assert project.repro("extract_backbone")["pretrain"] == "unchanged"
 
 
@@ -73,7 +76,7 @@ def test_a_set_whose_classes_the_weights_know_is_measured(project: Project, tmp_
     project.change("pretrain.weights.source", str(path))
     project.change("pretrain.weights.sha256", hashlib.sha256(path.read_bytes()).hexdigest())
     project.run("dvc", "repro", "pretrain")
-    metrics = json.loads((project.root / "reports/pretrain/metrics.json").read_text())
+    metrics = json.loads((project.root / "reports/pretrain/details.json").read_text())
     assert metrics["top1"] == pytest.approx(2 / 3, abs=1e-5)
     assert metrics["top5"] == 1
 

@@ -54,7 +54,7 @@ def test_the_first_run_runs_every_stage_and_leaves_all_outs(first_run: FirstRun)
         "dvc.lock",
     ):
         assert (project.root / out).is_file(), out
-    metrics = json.loads((project.root / "reports/evaluate/metrics.json").read_text())
+    metrics = json.loads((project.root / "reports/evaluate/details.json").read_text())
     assert metrics["images"] == 6
     assert {"voc07_map", "voc_map", "per_class", "objects"} <= set(metrics)
     assert set(metrics["per_class"]) == {"circle", "square"}

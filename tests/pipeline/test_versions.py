@@ -45,7 +45,7 @@ def test_a_release_is_a_tag_on_a_commit_with_a_card(published: Project) -> None:
     head = published.git("rev-parse", "HEAD")
     assert published.git("rev-parse", "detector@v0.1.0^{commit}") == head
     card = published.git("show", "detector@v0.1.0:cards/detector-v0.1.0.md")
-    metrics = json.loads((published.root / "reports/evaluate/metrics.json").read_text())
+    metrics = json.loads((published.root / "reports/evaluate/details.json").read_text())
     bounds = metrics["interval_95"]["voc07_map"]
     assert f"{100 * metrics['voc07_map']:.1f} % | {100 * bounds['low']:.1f} % to" in card
     assert digest(published.root / WEIGHTS) in card
@@ -58,7 +58,7 @@ def test_a_release_is_a_tag_on_a_commit_with_a_card(published: Project) -> None:
 
 def test_models_lists_versions_with_score_data_and_date(published: Project) -> None:
     (found,) = json.loads(published.run("yolov1", "models", "--json"))
-    metrics = json.loads((published.root / "reports/evaluate/metrics.json").read_text())
+    metrics = json.loads((published.root / "reports/evaluate/details.json").read_text())
     assert found["tag"] == "detector@v0.1.0" and found["score"] == metrics["voc07_map"]
     assert found["data"] == "A few shapes, one or two an image"
     assert found["weights_hash"] == digest(published.root / WEIGHTS, "md5")

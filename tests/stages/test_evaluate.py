@@ -143,7 +143,7 @@ def twenty_classes(project: Path) -> Path:
 def metrics_of(monkeypatch: pytest.MonkeyPatch, detect: Callable[..., list[Detected]]) -> dict:
     monkeypatch.setattr(evaluate, "detect", detect)
     evaluate.main()
-    return json.loads((evaluate.REPORTS / "metrics.json").read_text())
+    return json.loads((evaluate.REPORTS / "details.json").read_text())
 
 
 def test_the_truth_scores_one(twenty_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_the_outs_are_there_and_agree_with_each_other(
     monkeypatch.setattr(evaluate, "detect", nearly_right)
     evaluate.main()
     outs = contents(evaluate.REPORTS)
-    metrics = json.loads(outs["metrics.json"])
+    metrics = json.loads(outs["details.json"])
     split = evaluate.CleanSet(evaluate.CLEAN).split("test")
     truth = read_truth(split)
     assert metrics["images"] == 9
@@ -194,6 +194,15 @@ def test_the_outs_are_there_and_agree_with_each_other(
     assert 0.1 < scores.voc07_map < 1
     assert metrics["voc07_map"] == scores.voc07_map
     assert metrics["voc_map"] == scores.voc_map
+
+    bounds = metrics["interval_95"]["voc07_map"]
+    assert json.loads(outs["metrics.json"]) == {
+        "voc07_map": round(scores.voc07_map, 3),
+        "ci_lo": round(bounds["low"], 3),
+        "ci_hi": round(bounds["high"], 3),
+        "voc_map": round(scores.voc_map, 3),
+        "coco_ap": round(metrics["coco_map"], 3),
+    }
 
     rows = list(csv.DictReader(outs["precision_recall.csv"].decode().splitlines()))
     assert {row["class"] for row in rows} <= set(CLASSES)
@@ -229,7 +238,7 @@ def test_labels_do_not_reach_the_predictions(project: Path) -> None:
     write_clean(evaluate.CLEAN, labels_seed=9)
     evaluate.main()
     second = contents(evaluate.REPORTS)
-    assert first["metrics.json"] != second["metrics.json"]
+    assert first["details.json"] != second["details.json"]
     detections = [name for name in first if name.startswith("detections/")]
     assert len(detections) == 3
     assert all(first[name] == second[name] for name in detections)
@@ -238,9 +247,11 @@ def test_labels_do_not_reach_the_predictions(project: Path) -> None:
 def test_without_objects_the_scores_are_undefined(project: Path) -> None:
     write_clean(evaluate.CLEAN, objects_at_least=0, objects_at_most=0)
     evaluate.main()
-    metrics = json.loads((evaluate.REPORTS / "metrics.json").read_text())
+    metrics = json.loads((evaluate.REPORTS / "details.json").read_text())
     assert (metrics["images"], metrics["objects"]) == (9, 0)
     assert metrics["voc07_map"] is None
+    headline = json.loads((evaluate.REPORTS / "metrics.json").read_text())
+    assert len(headline) == 5 and set(headline.values()) == {None}
     assert metrics["per_class"]["disc"] == {
         "voc07_ap": None,
         "voc_ap": None,
@@ -267,6 +278,6 @@ def test_an_imported_detector_is_evaluated_like_our_own(project: Path, original:
     write_clean(evaluate.CLEAN, classes=names)
     import_darknet(original / "det.cfg", original / "det_after.weights", evaluate.DETECTOR, names)
     evaluate.main()
-    metrics = json.loads(Path("reports/evaluate/metrics.json").read_text())
+    metrics = json.loads(Path("reports/evaluate/details.json").read_text())
     assert metrics["images"] == 9
     assert 0 <= metrics["voc07_map"] <= 1

@@ -16,7 +16,7 @@ def test_the_stage_writes_the_backbone_and_its_counts(
     classifier = build_classifier(ClassifierSpec("nano", 0.5, 64, ("a", "b")))
     save_classifier(Path("models/classifier.safetensors"), classifier)
     extract_backbone.main()
-    metrics = json.loads(Path("reports/extract_backbone/metrics.json").read_text())
+    metrics = json.loads(Path("reports/extract_backbone/details.json").read_text())
     parameters = sum(parameter.numel() for parameter in classifier.backbone.parameters())
     assert metrics == {"layers": 7, "parameters": parameters, "stride": 16}
     written = Path("models/backbone.safetensors").read_bytes()

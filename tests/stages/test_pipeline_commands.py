@@ -56,7 +56,7 @@ def test_the_summary_gives_numbers_and_the_report(tmp_path: Path) -> None:
     }
     for stage, values in (("evaluate", metrics), ("pretrain", {"top1": 0.9})):
         (tmp_path / stage).mkdir()
-        (tmp_path / stage / "metrics.json").write_text(json.dumps(values))
+        (tmp_path / stage / "details.json").write_text(json.dumps(values))
     assert summary.summary(tmp_path).splitlines() == [
         "VOC07 mAP 61.2 % (95 %: 50.0 % to 70.0 %), VOC10+ mAP undefined: "
         "200 test pictures, 512 objects",

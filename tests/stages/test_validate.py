@@ -76,9 +76,14 @@ def test_a_detection_set_is_admitted_and_two_runs_give_the_same_bytes(
         [f"{ROOT}/Annotations/1.xml", "2", "empty_box", "4 4 4 9", "drop_object"],
         [f"{ROOT}/JPEGImages/2.jpg", "", "unreadable_image", "is no image", "drop_image"],
     ]
-    metrics = json.loads((reports / "metrics.json").read_text())
+    metrics = json.loads((reports / "details.json").read_text())
     assert metrics["train"]["images"] == 69
     assert metrics["rejected"] == {"pictures": 1, "objects": 2}
+    objects = sum(metrics[split]["objects"] for split in ("train", "val", "test"))
+    assert json.loads(reports.with_suffix(".json").read_text()) == {
+        "images": 73,
+        "objects": objects,
+    }
     assert (reports / "data_docs/index.html").exists()
     assert "train 69 (train), val 2 (val), test 2 (test)" in capsys.readouterr().out
     first = contents(project / "data/clean") | contents(project / "reports")
@@ -103,6 +108,7 @@ def test_a_classification_set_is_admitted(project: Path, monkeypatch: pytest.Mon
     ]
     reports = project / "reports/validate/classification"
     assert (reports / "rejected.csv").read_text() == "file,object,rule,value,action\n"
+    assert json.loads(reports.with_suffix(".json").read_text()) == {"images": 20}
 
 
 def parquet(path: Path, split: str, first_seed: int, rows: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from yolo.evaluation.analysis.analysis import Analysis, analyse, curve, metrics
+from yolo.evaluation.analysis.analysis import Analysis, analyse, curve, details
 from yolo.evaluation.report.detector_report import Origin, render
 from yolo.evaluation.report.draw import class_colour, draw
 from yolo.evaluation.report.examples import show
@@ -45,7 +45,7 @@ def page(scene: tuple[Analysis, Detections]) -> str:
 
 
 def test_the_metrics_are_plain_values(scene: tuple[Analysis, Detections]) -> None:
-    values = metrics(scene[0])
+    values = details(scene[0])
     # person: all found; cat & dog: half, no false detection; the third class is undefined
     assert values["voc_map"] == pytest.approx((1 + 0.5) / 2)
     assert values["voc07_map"] == pytest.approx((1 + 6 / 11) / 2)

@@ -68,7 +68,7 @@ def write_store(
 
 
 def counts(result: ValidationResult, splits: Sequence[str]) -> dict[str, Any]:
-    """What is admitted and what was found, for `dvc metrics show`."""
+    """What is admitted and what was found."""
     losses = result.filtered.losses()
     kinds = losses["what"] if result.objects is not None else losses["what"][:1]
     return {
@@ -80,6 +80,13 @@ def counts(result: ValidationResult, splits: Sequence[str]) -> dict[str, Any]:
         "rejected": dict(zip(kinds, losses["lost"], strict=False)),
         "findings": dict(sorted(Counter(found.rule for found in result.filtered.findings).items())),
     }
+
+
+def admitted(result: ValidationResult, splits: Sequence[str]) -> dict[str, int]:
+    """Images, and objects of a detection set, that are admitted in all splits together."""
+    own = [_split_counts(result, split) for split in splits]
+    kinds = ("images",) if result.objects is None else ("images", "objects")
+    return {kind: sum(counted[kind] for counted in own) for kind in kinds}
 
 
 _NO_OBJECTS: dict[str, list[Any]] = {"boxes": [], "labels": [], "difficult": [], "truncated": []}

@@ -118,8 +118,23 @@ def curve(result: ClassScore, points: int = CURVE_POINTS) -> Curve:
     return Curve(result.recall[places], result.precision[places], best[places])
 
 
-def metrics(analysis: Analysis) -> dict[str, Any]:
-    """The headline numbers as plain values; an undefined one is None."""
+def headline(analysis: Analysis) -> dict[str, float]:
+    """The numbers by which detectors are compared; NaN where undefined.
+
+    ci_lo, ci_hi: ends of the 95 % confidence interval of voc07_map.
+    """
+    low, high = analysis.voc07_map_interval
+    return {
+        "voc07_map": analysis.scores.voc07_map,
+        "ci_lo": low,
+        "ci_hi": high,
+        "voc_map": analysis.scores.voc_map,
+        "coco_ap": analysis.coco.map,
+    }
+
+
+def details(analysis: Analysis) -> dict[str, Any]:
+    """All measures as plain values; an undefined one is None."""
     scores = analysis.scores
     return {
         "voc07_map": _defined(scores.voc07_map),
