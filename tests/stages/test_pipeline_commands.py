@@ -59,7 +59,7 @@ def test_the_summary_gives_numbers_and_the_report(tmp_path: Path) -> None:
         (tmp_path / stage / "details.json").write_text(json.dumps(values))
     assert summary.summary(tmp_path).splitlines() == [
         "VOC07 mAP 61.2 % (95 %: 50.0 % to 70.0 %), VOC10+ mAP undefined: "
-        "200 test pictures, 512 objects",
+        "200 test images, 512 objects",
         "pre-training top-1 90.0 %",
         f"report: {tmp_path / 'evaluate' / 'report.html'}",
     ]
