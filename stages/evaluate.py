@@ -16,7 +16,7 @@ from yolo.evaluation.report import detector_report, examples
 from yolo.files import digest, replacing, replacing_folder, write_json, write_metrics
 from yolo.metrics.inputs import read_truth, to_columns
 from yolo.model.detector.detector import load_detector
-from yolo.model.detector.predict import Picture, detect
+from yolo.model.detector.predict import ImageArray, detect
 from yolo.model.network import weights
 from yolo.params.base import View
 from yolo.params.evaluate import Evaluate
@@ -53,7 +53,7 @@ def main() -> None:
             f"{CLEAN} has {', '.join(clean.classes)}; `dvc repro detect_train` trains on them"
         )
 
-    def read(index: int) -> Picture:
+    def read(index: int) -> ImageArray:
         return images.decode(split.image(index), split.name(index))
 
     numbers = range(len(split))
@@ -75,7 +75,7 @@ def main() -> None:
         wanted.picture_threshold,
     )
 
-    def read_published(index: int) -> Picture:
+    def read_published(index: int) -> ImageArray:
         return images.resize(read(index), *split.size(index))
 
     shown = examples.show(results, detections, wanted.pictures, split.name, read_published)

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import AliasPath, Field
 
 from stages.common.entry import read_inputs, run
@@ -25,8 +24,9 @@ from yolo.model.network.layers import set_batch_norm_images
 from yolo.params.base import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain, PublishedWeights
+from yolo.training.pretrain.predictions import predict
 from yolo.training.pretrain.samples import ValidationSamples
-from yolo.training.pretrain.task import Classification, accuracy
+from yolo.training.pretrain.task import Classification
 
 CLEAN = Path("data/clean/classification")
 CLASSIFIER = Path("models/classifier.safetensors")
@@ -57,10 +57,15 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
     spec = ClassifierSpec(inputs.network, inputs.width, params.input_size, clean.classes)
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
+    val = clean.split("val")
+    validation = ValidationSamples(val, params.input_size)
 
     def save(**origin: Any) -> None:
         save_classifier(CLASSIFIER, classifier, **origin)
-        report.write(PAGE, classifier, clean.split("val"), weights.read_card(CLASSIFIER))
+        classifier.eval()
+        report.write(
+            PAGE, predict(classifier, validation), spec, val, weights.read_card(CLASSIFIER)
+        )
 
     train(
         "pretrain",
@@ -83,16 +88,6 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
     places = {name.lower(): number for number, name in enumerate(classifier.spec.classes)}
     names = [name.lower().replace("_", " ") for name in clean.classes]
     unknown = [name for name in names if name not in places]
-    if unknown:
-        print(
-            f"top-1 and top-5 are not measured: {len(unknown)} of {len(names)} classes of {CLEAN} "
-            f"are none of the weights', {unknown[0]!r} for one"
-        )
-        found = {"top1": math.nan, "top5": math.nan}
-    else:
-        samples = ValidationSamples(clean.split("val"), params.input_size)
-        with torch.inference_mode():
-            found = accuracy(classifier.eval(), samples, [places[name] for name in names])
     save_classifier(
         CLASSIFIER,
         classifier,
@@ -101,11 +96,19 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
     )
     card = weights.read_card(CLASSIFIER)
     if unknown:
+        print(
+            f"top-1 and top-5 are not measured: the weights do not know {len(unknown)} of the "
+            f"{len(names)} classes of {CLEAN}, for example {unknown[0]!r}"
+        )
+        accuracy = {"top1": math.nan, "top5": math.nan}
         report.write_unmeasured(PAGE, card)
     else:
-        numbers = [places[name] for name in names]
-        report.write(PAGE, classifier, clean.split("val"), card, numbers)
-    write_reports(PAGE, [{"batch": 0, **found}], 0, "top1", HEADLINE)
+        val = clean.split("val")
+        samples = ValidationSamples(val, params.input_size)
+        found = predict(classifier.eval(), samples, [places[name] for name in names])
+        accuracy = found.accuracy()
+        report.write(PAGE, found, classifier.spec, val, card)
+    write_reports(PAGE, [{"batch": 0, **accuracy}], 0, "top1", HEADLINE)
 
 
 def _weights_file(wanted: PublishedWeights) -> Path | None:

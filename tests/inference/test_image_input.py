@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from yolo.errors import UserError
-from yolo.inference.image_input import is_one, to_picture
+from yolo.inference.image_input import is_one, to_array
 
 RED = (200, 10, 30)
 
@@ -32,7 +32,7 @@ def red(height: int = 6, width: int = 9) -> np.ndarray:
     ],
 )
 def test_every_kind_of_picture_gives_the_same_bytes(image: object) -> None:
-    picture = to_picture(image)  # type: ignore[arg-type]
+    picture = to_array(image)  # type: ignore[arg-type]
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture, red())
 
@@ -48,7 +48,7 @@ def test_every_kind_of_picture_gives_the_same_bytes(image: object) -> None:
     ],
 )
 def test_grey_becomes_rgb(image: object) -> None:
-    picture = to_picture(image)  # type: ignore[arg-type]
+    picture = to_array(image)  # type: ignore[arg-type]
     np.testing.assert_array_equal(picture, np.full((4, 5, 3), 77))
 
 
@@ -58,8 +58,8 @@ def test_files_of_every_format_are_read_whatever_they_are_called(
 ) -> None:
     Image.fromarray(red(40, 60)).save(tmp_path / f"a{suffix}", lossless=True)
     (tmp_path / f"a{suffix}").rename(tmp_path / "a.jpg")
-    np.testing.assert_array_equal(to_picture(tmp_path / "a.jpg"), red(40, 60))
-    np.testing.assert_array_equal(to_picture(str(tmp_path / "a.jpg")), red(40, 60))
+    np.testing.assert_array_equal(to_array(tmp_path / "a.jpg"), red(40, 60))
+    np.testing.assert_array_equal(to_array(str(tmp_path / "a.jpg")), red(40, 60))
 
 
 def test_a_file_is_turned_as_a_viewer_shows_it(tmp_path: Path) -> None:
@@ -68,21 +68,21 @@ def test_a_file_is_turned_as_a_viewer_shows_it(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
     Image.fromarray(stored).save(tmp_path / "phone.jpg", exif=exif, quality=95)
-    picture = to_picture(tmp_path / "phone.jpg")
+    picture = to_array(tmp_path / "phone.jpg")
     assert picture.shape == (40, 20, 3)
     assert picture[5].mean() < 10 and picture[35, :, 0].mean() > 180
 
 
 def test_16_bits_cmyk_palette_and_transparent_files_become_rgb(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 5), 77 * 257, np.uint16)).save(tmp_path / "deep.png")
-    assert to_picture(tmp_path / "deep.png").tolist() == [[[77] * 3] * 5] * 4
+    assert to_array(tmp_path / "deep.png").tolist() == [[[77] * 3] * 5] * 4
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "print.jpg", quality=95)
-    printed = to_picture(tmp_path / "print.jpg")
+    printed = to_array(tmp_path / "print.jpg")
     assert printed.shape == (16, 16, 3) and printed[..., 0].min() > 200 > 60 > printed[..., 1].max()
     Image.fromarray(red()).quantize(4).save(tmp_path / "few.png")
-    np.testing.assert_allclose(to_picture(tmp_path / "few.png"), red(), atol=8)
+    np.testing.assert_allclose(to_array(tmp_path / "few.png"), red(), atol=8)
     Image.new("RGBA", (5, 4), (*RED, 0)).save(tmp_path / "clear.png")
-    assert to_picture(tmp_path / "clear.png")[0, 0].tolist() == list(RED)
+    assert to_array(tmp_path / "clear.png")[0, 0].tolist() == list(RED)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (".", "Is a directory"),
     ):
         with pytest.raises(UserError, match=why) as caught:
-            to_picture(tmp_path / name)
+            to_array(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
 
 
@@ -118,7 +118,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 )
 def test_what_is_no_picture_is_refused_in_words(image: object) -> None:
     with pytest.raises(ValueError, match="image"):
-        to_picture(image)  # type: ignore[arg-type]
+        to_array(image)  # type: ignore[arg-type]
 
 
 def test_one_picture_is_told_from_several() -> None:

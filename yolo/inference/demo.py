@@ -1,7 +1,7 @@
-"""A page to try a detector: the file that imports a web server.
+"""A web page to try a detector; the only file that imports a web server.
 
-It keeps nothing: an image is sent, decoded in memory, looked at and forgotten. There are two
-addresses, the page and `detect`; no file of the machine is behind either.
+An uploaded image is decoded in memory and not kept. There are two addresses, the page and `detect`;
+neither serves a file of this machine.
 """
 
 import asyncio
@@ -23,49 +23,50 @@ from yolo.errors import UserError
 from yolo.evaluation.report.draw import class_colour
 from yolo.inference.image_input import decode_upright
 from yolo.inference.model import NMS_IOU, SCORE_THRESHOLD, Model
-from yolo.model.detector.predict import Picture, resize, to_pixels
+from yolo.model.detector.predict import ImageArray, resize, to_pixels
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
 
 LEAST_SCORE = 0.01
-"""What scores less is not sent to the page; the threshold there moves above it."""
+"""Lowest score that is sent to the page; its slider starts here."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _LOOPBACK = ("127.0.0.1", "localhost")
 _CONNECTIONS = 512
-"""Open at a time, most of them idle: browsers keep theirs."""
+"""Most open connections; browsers keep idle ones open."""
 _UPLOADS = 8
-"""Held in memory at a time; others wait."""
+"""Most uploads in memory at a time; others wait."""
 _SECONDS = 60
-"""For one upload: whoever sends nothing keeps the others waiting no longer."""
+"""Time limit of one upload, so that a stalled one does not block the others."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an upload may be."""
+    """Largest upload."""
 
     bytes: int = 20 << 20
     pixels: int = 50_000_000
 
 
 class Refused(UserError):
-    """An upload that is not looked at, with the HTTP status that says so."""
+    """A refused upload, with its HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
 
 
-def examine(model: Model, picture: Picture, nms_iou: float) -> dict[str, Any]:
-    """All that the page shows of an image (H, W, 3), as plain values.
+def examine(model: Model, image: ImageArray, nms_iou: float) -> dict[str, Any]:
+    """Detect objects in an image (H, W, 3); return what the page shows, as plain values.
 
     `detections` by descending score, above `LEAST_SCORE`: label, score, colour, box (xmin ymin xmax
-    ymax as from `Model.predict`), cell (row, column of the grid cell that predicted it). A higher
-    threshold takes the later ones away and changes no other: only better boxes suppress.
+    ymax as from `Model.predict`), cell (row, column of the grid cell that predicted it). The page
+    may raise the threshold by itself: a box is suppressed only by better ones, so dropping the
+    lowest scores changes no other box.
     """
     spec = model.spec
-    prediction = model.engine(resize(picture, spec.input_size)[None]).cpu()
+    prediction = model.engine(resize(image, spec.input_size)[None]).cpu()
     boxes, _, scores = decode(
         prediction, grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes)
     )
@@ -73,7 +74,7 @@ def examine(model: Model, picture: Picture, nms_iou: float) -> dict[str, Any]:
     place, label = kept.nonzero(as_tuple=True)
     order = kept[place, label].argsort(descending=True, stable=True)
     place, label = place[order], label[order]
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     corners = to_pixels(boxes[0, place].numpy(), width, height)
     found = zip(
         label.tolist(),
@@ -100,7 +101,7 @@ def examine(model: Model, picture: Picture, nms_iou: float) -> dict[str, Any]:
 
 
 def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlette":
-    """The page and its address `detect`, for a server that listens on `host`."""
+    """Make the application: the page at `/` and the endpoint `/detect`, for a server on `host`."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.middleware import Middleware
@@ -111,7 +112,7 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
 
     html = _page(model, limits)
     headers = _headers(html)
-    # one image at a time, so that many senders take no more memory and threads than one
+    # one image at a time, so that many clients need no more memory and threads than one
     turn = threading.Lock()
     uploads = asyncio.Semaphore(_UPLOADS)
 
@@ -138,7 +139,7 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
             status = error.status if isinstance(error, Refused) else 400
             return JSONResponse({"error": str(error)}, status, headers)
 
-    # elsewhere a page could otherwise reach this one by giving its own name our address
+    # refuses DNS rebinding: a foreign page whose host name resolves to our loopback address
     hosts = list(_LOOPBACK) if host in _LOOPBACK else ["*"]
     return Starlette(
         routes=[Route("/", page), Route("/detect", detect, methods=["POST"])],
@@ -147,7 +148,7 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
 
 
 def serve(model: Model, host: str, port: int) -> None:
-    """Serve the page until Ctrl-C; port 0: any that is free. UserError when it is taken."""
+    """Serve the page until Ctrl-C; port 0: any free port. UserError when the port is taken."""
     import uvicorn
 
     try:
@@ -156,9 +157,12 @@ def serve(model: Model, host: str, port: int) -> None:
         raise UserError(
             f"nothing can listen on {host} port {port}: {error.strerror}; give another --port"
         ) from None
-    print(f"http://{host}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+    print(f"http://{host}:{listener.getsockname()[1]}  (Ctrl-C stops it)", flush=True)
     if host not in _LOOPBACK:
-        print("anybody who reaches this machine can use it: there is no password", file=sys.stderr)
+        print(
+            "everyone who can reach this machine can use the page: there is no password",
+            file=sys.stderr,
+        )
     config = uvicorn.Config(
         application(model, host), log_level="warning", limit_concurrency=_CONNECTIONS
     )
@@ -174,21 +178,21 @@ async def _upload(request: "Request", limit: int) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        # a length can be left out
+        # the header may be missing
         if len(data) > limit:
             raise too_large
     return bytes(data)
 
 
-def _decode(data: bytes, limits: Limits) -> Picture:
-    """The pixels; the size that the header states is looked at before memory is taken."""
+def _decode(data: bytes, limits: Limits) -> ImageArray:
+    """Decode the upload; check the size in its header before allocating memory."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as header:
             width, height = header.size
     except Exception as error:  # Pillow's readers raise many kinds
         if isinstance(error, Image.DecompressionBombError):
             raise Refused("the image has too many pixels", 413) from None
-        raise UserError("the file is no JPEG, PNG, WebP, BMP or TIFF image") from None
+        raise UserError("the file is not a JPEG, PNG, WebP, BMP or TIFF image") from None
     if width * height > limits.pixels:
         most = limits.pixels // 1_000_000
         raise Refused(f"the image has {width} x {height} pixels; {most} million are allowed", 413)
@@ -219,7 +223,7 @@ def _page(model: Model, limits: Limits) -> str:
 
 
 def _headers(html: str) -> dict[str, str]:
-    """The browser is to run the page's own script and nothing else."""
+    """Security headers: the browser may run the page's own script and nothing else."""
 
     def allowed(tag: str) -> str:
         (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)

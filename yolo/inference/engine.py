@@ -1,4 +1,4 @@
-"""What runs the network: pixels to the flat vector of numbers that decoding takes."""
+"""Engines that run the network: pixels in, the flat prediction that decoding takes out."""
 
 import json
 import os
@@ -26,11 +26,11 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """ONNX Runtime on the CPU, on a file that `yolo.inference.export` wrote."""
+    """ONNX Runtime on the CPU, for a file that `yolo.inference.export` wrote."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Open the file; UserError when it is no detector of ours."""
-        # its official builds would else queue and send what the machine is
+        """Open the file; UserError when it is not one of our detectors."""
+        # otherwise the official builds send telemetry about the machine
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
@@ -42,7 +42,7 @@ class OnnxEngine:
                 path, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime has no common class of its exceptions
-            raise UserError(f"{path} is no readable ONNX file: {error}") from None
+            raise UserError(f"{path} is not a readable ONNX file: {error}") from None
         card = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if card is None:
             raise UserError(f"{path} was not written by `yolov1 export`")
@@ -52,17 +52,17 @@ class OnnxEngine:
             self._check()
 
     def _check(self) -> None:
-        """ValueError unless the graph takes and gives what the card says."""
+        """Raise ValueError unless inputs and outputs of the graph match its metadata."""
         spec = self.spec
         inputs = {own.name: (own.type, own.shape[1:]) for own in self._session.get_inputs()}
-        outlets = {own.name: (own.type, own.shape[1:]) for own in self._session.get_outputs()}
+        results = {own.name: (own.type, own.shape[1:]) for own in self._session.get_outputs()}
         if inputs.keys() != {"images"}:
-            raise ValueError(f"it takes {', '.join(sorted(inputs))} and not images alone")
+            raise ValueError(f"its inputs are {', '.join(sorted(inputs))} instead of images alone")
         self._numbers = outputs(grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes))
         side = spec.input_size
         for given, name, shape in (
             (inputs, "images", [3, side, side]),
-            (outlets, "prediction", [self._numbers]),
+            (results, "prediction", [self._numbers]),
         ):
             if given.get(name) != ("tensor(float)", shape):
                 raise ValueError(f"{name} should be {shape} floats and is {given.get(name)}")
@@ -77,7 +77,7 @@ class OnnxEngine:
             raise UserError(f"{self._path} cannot be run: {error}") from None
         shape = found[0].shape
         if shape != (len(pixels), self._numbers):
-            raise UserError(f"{self._path} gives {shape} for {len(pixels)} images")
+            raise UserError(f"{self._path} returned {shape} for {len(pixels)} images")
         return torch.from_numpy(found[0])
 
 
@@ -92,10 +92,10 @@ def _mapping(text: str) -> dict[str, Any]:
 
 
 class TorchEngine:
-    """PyTorch on the device that the detector is on."""
+    """PyTorch on the detector's device."""
 
     def __init__(self, detector: Detector) -> None:
-        """`detector` is used as it is and should be in evaluation mode."""
+        """`detector` must be in evaluation mode."""
         self._detector = detector
         self._device = next(detector.parameters()).device
 

@@ -13,7 +13,7 @@ import torch
 from yolo.errors import UserError
 from yolo.files import digest
 from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
-from yolo.inference.image_input import AnyPicture, is_one, to_picture
+from yolo.inference.image_input import AnyImage, is_one, to_array
 from yolo.model.detector.detector import DetectorSpec, load_detector
 from yolo.model.detector.predict import Detected, locate, resize
 from yolo.runtime import settings as runtime
@@ -22,29 +22,29 @@ from yolo.runtime.device import pick_device
 Backend = Literal["torch", "onnx"]
 
 SCORE_THRESHOLD = 0.2
-"""The original's least score to show (yolo.c: run_yolo, -thresh)."""
+"""The original shows detections above this score (yolo.c: run_yolo, -thresh)."""
 NMS_IOU = 0.4
-"""The original's overlap above which the worse of two goes (yolo.c: test_yolo)."""
-AT_ONCE = 16
+"""The original suppresses the worse of two boxes above this IoU (yolo.c: test_yolo)."""
+BATCH = 16
 
 
 class Model:
-    """A detector and what runs it."""
+    """A detector and the engine that runs it."""
 
     def __init__(self, spec: DetectorSpec, engine: Engine) -> None:
-        """`spec` tells input size, grid and classes of what `engine` runs."""
+        """`spec`: input size, grid and classes of the network that `engine` runs."""
         self.spec = spec
         self.engine = engine
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the class numbers that `predict` gives."""
+        """Class names; `Detected.labels` are indices into them."""
         return self.spec.classes
 
     @overload
     def predict(
         self,
-        images: AnyPicture,
+        images: AnyImage,
         *,
         score_threshold: float = ...,
         nms_iou: float = ...,
@@ -53,7 +53,7 @@ class Model:
     @overload
     def predict(
         self,
-        images: Iterable[AnyPicture],
+        images: Iterable[AnyImage],
         *,
         score_threshold: float = ...,
         nms_iou: float = ...,
@@ -61,57 +61,57 @@ class Model:
     ) -> list[Detected]: ...
     def predict(
         self,
-        images: AnyPicture | Iterable[AnyPicture],
+        images: AnyImage | Iterable[AnyImage],
         *,
         score_threshold: float = SCORE_THRESHOLD,
         nms_iou: float = NMS_IOU,
-        batch: int = AT_ONCE,
+        batch: int = BATCH,
     ) -> Detected | list[Detected]:
         """Detect objects in one image, or in each of several.
 
         Args:
-            images: A path, PIL image, array (H, W, 3) or tensor (3, H, W), see `AnyPicture`; or an
+            images: A path, PIL image, array (H, W, 3) or tensor (3, H, W), see `AnyImage`; or an
                 iterable of such, or an array (N, H, W, 3) or tensor (N, 3, H, W).
             score_threshold: Least score of a detection, exclusive, 0 to 1.
-            nms_iou: Of two detections of a class that overlap by more than this, the worse goes.
-            batch: Images that are held and run at a time.
+            nms_iou: Of two detections of a class with a greater IoU, the worse is dropped.
+            batch: Images held in memory and run at a time.
 
         Returns:
-            For one image `boxes, scores, labels`, by descending score: boxes (K, 4) float32,
-            xmin ymin xmax ymax in pixels of the image, the first being 1 and both ends within,
-            as in Pascal VOC; scores (K,) float32 in 0 to 1 as a rule; labels (K,) int64, numbers of
-            `classes`. For several images a list of these, in their order.
+            For one image `boxes, scores, labels`, by descending score: boxes (K, 4) float32, xmin
+            ymin xmax ymax in pixels of the image as in Pascal VOC (the first pixel is 1, both ends
+            belong to the box); scores (K,) float32, usually in 0 to 1; labels (K,) int64, indices
+            into `classes`. For several images a list of these, in the same order.
 
         Raises:
-            UserError: A file is missing, truncated, damaged or no image.
+            UserError: A file is missing, truncated, damaged or not an image.
             ValueError: An array or tensor has another shape, type or range; a threshold is not
                 within 0 to 1; `batch` is below 1.
         """
         if is_one(images):
             return self.predict(
-                [cast(AnyPicture, images)], score_threshold=score_threshold, nms_iou=nms_iou
+                [cast(AnyImage, images)], score_threshold=score_threshold, nms_iou=nms_iou
             )[0]
-        several = cast(Iterable[AnyPicture], images)
+        several = cast(Iterable[AnyImage], images)
         return list(
             self.stream(several, score_threshold=score_threshold, nms_iou=nms_iou, batch=batch)
         )
 
     def stream(
         self,
-        images: Iterable[AnyPicture],
+        images: Iterable[AnyImage],
         *,
         score_threshold: float = SCORE_THRESHOLD,
         nms_iou: float = NMS_IOU,
-        batch: int = AT_ONCE,
+        batch: int = BATCH,
     ) -> Iterator[Detected]:
-        """As `predict` of several images, one after another, `batch` of them held at a time."""
+        """Yield what `predict` returns for several images; `batch` of them are held at a time."""
         for name, value in (("score_threshold", score_threshold), ("nms_iou", nms_iou)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; 0 to 1 is allowed")
         if batch < 1:
             raise ValueError(f"batch is {batch}; a whole number from 1 up is allowed")
         remaining = iter(images)
-        while group := [to_picture(image) for image in islice(remaining, batch)]:
+        while group := [to_array(image) for image in islice(remaining, batch)]:
             inputs = np.stack([resize(image, self.spec.input_size) for image in group])
             sizes = [(image.shape[1], image.shape[0]) for image in group]
             yield from locate(
@@ -124,15 +124,15 @@ class Model:
 
 
 def load_model(path: Path, backend: Backend = "torch") -> Model:
-    """The model of a weights file, with threads and device of the runtime settings (`YOLO_*`).
+    """Load a weights file; threads and device are those of the runtime settings (`YOLO_*`).
 
     Args:
         path: A `.safetensors` file, or an `.onnx` file written by `yolov1 export`.
         backend: `onnx` exports the weights once, into the user's cache, and runs them with ONNX
-            Runtime on the CPU; an `.onnx` file is always run so.
+            Runtime on the CPU; an `.onnx` file always runs that way.
 
     Raises:
-        UserError: The file is missing or no detector.
+        UserError: The file is missing or not a detector.
         ValueError: There is no such backend.
     """
     if backend not in get_args(Backend):
@@ -149,7 +149,7 @@ def load_model(path: Path, backend: Backend = "torch") -> Model:
 
 
 def _exported(weights: Path) -> Path:
-    """The weights as ONNX, in the cache by what they hold and what wrote them."""
+    """Return the weights as ONNX from the cache; export them when it lacks them."""
     from yolo.inference.export import export_onnx
 
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,4 +1,4 @@
-"""Detections in the formats of those who read them: JSON records, VOC, COCO."""
+"""Detections as JSON records, VOC files or COCO results."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from yolo.model.detector.predict import Detected
 def record(
     name: str, width: int, height: int, found: Detected, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """An image and its detections as plain values; box is xmin ymin xmax ymax, 1-based."""
+    """Return an image and its detections as plain values; box: xmin ymin xmax ymax, 1-based."""
     return {
         "image": name,
         "width": width,
@@ -37,10 +37,10 @@ def record(
 
 
 def write_voc(folder: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]) -> None:
-    """`comp4_det_test_<class>.txt`, what the devkit and `yolov1 score` read.
+    """Write `comp4_det_test_<class>.txt`, which the devkit and `yolov1 score` read.
 
-    An image goes by its file name without ending, a frame of a video with its number behind
-    (`street-000012`); UserError when two have the same.
+    An image is named by its file name without suffix, a frame of a video also by its number
+    (`street-000012`). Raises UserError when two have the same name.
     """
     names = identifiers(records)
     index = {name: number for number, name in enumerate(classes)}
@@ -56,7 +56,7 @@ def write_voc(folder: Path, records: Sequence[dict[str, Any]], classes: Sequence
 
 
 def write_voc_xml(folder: Path, records: Sequence[dict[str, Any]]) -> None:
-    """`<image>.xml`, an annotation per image with whole pixels, as labelling tools read it."""
+    """Write `<image>.xml` per image, whole pixels, as labelling tools read it."""
     for name, own in zip(identifiers(records), records, strict=True):
         root = xml.Element("annotation")
         xml.SubElement(root, "filename").text = Path(own["image"]).name
@@ -83,22 +83,22 @@ def write_coco(
     classes: Sequence[str],
     annotations: Path | None = None,
 ) -> None:
-    """`detections.json`, COCO's list of results: image_id, category_id, bbox, score.
+    """Write `detections.json`, COCO's list of results: image_id, category_id, bbox, score.
 
-    bbox is x, y, width, height in pixels from 0. The numbers are those of the COCO `annotations`
-    (by file name and category name); without it, images and classes count from 1 in their order,
-    and `images.json` says so (`images`, `categories`).
+    bbox is x, y, width, height in pixels from 0. Ids are those of the COCO file `annotations`,
+    looked up by file name and category name. Without it images and classes are numbered from 1,
+    and `images.json` lists them (`images`, `categories`).
 
     Raises:
         UserError: `annotations` cannot be read or lacks an image or a class.
     """
     if annotations is None:
-        images = {_place(own): number for number, own in enumerate(records, 1)}
+        images = {_key(own): number for number, own in enumerate(records, 1)}
         categories = {name: number for number, name in enumerate(classes, 1)}
         listed = {
             "images": [
                 {
-                    "id": images[_place(own)],
+                    "id": images[_key(own)],
                     "file_name": own["image"],
                     **({"frame": own["frame"]} if "frame" in own else {}),
                     "width": own["width"],
@@ -117,9 +117,9 @@ def write_coco(
             left, top, right, bottom = detection["box"]
             results.append(
                 {
-                    "image_id": images[_place(own)],
+                    "image_id": images[_key(own)],
                     "category_id": categories[detection["label"]],
-                    # as labels are made: the continuous box from xmin - 1 to xmax - 1
+                    # the inverse of how labels are made: from xmin - 1 to xmax - 1
                     "bbox": [round(v, 2) for v in (left - 1, top - 1, right - left, bottom - top)],
                     "score": detection["score"],
                 }
@@ -128,21 +128,21 @@ def write_coco(
 
 
 def identifiers(records: Sequence[dict[str, Any]]) -> list[str]:
-    """File names without ending, frames numbered; UserError when two have the same."""
+    """File names without suffix, frames numbered; UserError when two are equal."""
     names: dict[str, str] = {}
     for own in records:
         stem = Path(own["image"]).stem + (f"-{own['frame']:06}" if "frame" in own else "")
         if stem in names:
             raise UserError(
-                f"{names[stem]} and {own['image']} would both be called {stem} in VOC files; "
-                "predict them apart, or use --format json or coco"
+                f"{names[stem]} and {own['image']} would both be named {stem} in VOC files; "
+                "predict them separately, or use --format json or coco"
             )
         names[stem] = own["image"]
     return list(names)
 
 
-def _place(own: dict[str, Any]) -> tuple[str, int | None]:
-    """An image, or a frame of a video."""
+def _key(own: dict[str, Any]) -> tuple[str, int | None]:
+    """What identifies an image or a frame of a video."""
     return own["image"], own.get("frame")
 
 
@@ -150,16 +150,16 @@ def _numbers(
     annotations: Path, records: Sequence[dict[str, Any]], classes: Sequence[str]
 ) -> tuple[dict[tuple[str, int | None], int], dict[str, int]]:
     if moving := next((own["image"] for own in records if "frame" in own), None):
-        raise UserError(f"{annotations} numbers images, and {moving} is a video")
+        raise UserError(f"{annotations} has ids for images, and {moving} is a video")
     try:
         document = json.loads(annotations.read_text(encoding="utf-8"))
         by_file = {Path(image["file_name"]).name: image["id"] for image in document["images"]}
         by_name = {category["name"]: category["id"] for category in document["categories"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{annotations} is no readable COCO annotation file: {error}") from None
+        raise UserError(f"{annotations} is not a readable COCO annotation file: {error}") from None
     try:
         return (
-            {_place(own): by_file[Path(own["image"]).name] for own in records},
+            {_key(own): by_file[Path(own["image"]).name] for own in records},
             {name: by_name[name] for name in classes},
         )
     except KeyError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from yolo.errors import UserError
 from yolo.evaluation.report.draw import draw
 from yolo.files import replacing
-from yolo.inference.model import AT_ONCE, Model
+from yolo.inference.model import BATCH, Model
 from yolo.inference.results import record
 from yolo.inference.sources import (
     Frame,
@@ -20,7 +20,7 @@ from yolo.inference.sources import (
     VideoWriter,
     is_video,
     list_files,
-    read_pictures,
+    read_images,
 )
 from yolo.model.detector.predict import Detected
 from yolo.runtime.progress import progress
@@ -32,7 +32,7 @@ Found = Iterator[tuple[Frame, Detected]]
 def predict_paths(
     paths: Sequence[str],
     model: Model,
-    pictures: Path | None,
+    drawings: Path | None,
     *,
     score_threshold: float,
     nms_iou: float,
@@ -41,10 +41,18 @@ def predict_paths(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Detect objects in images, videos, folders and patterns of them, and a camera.
 
-    Returns a record per image (image, width, height, detections: label, score, box) or frame
-    (with `frame`, its number from 0) in the order found, and a message per file that could not be
-    read whole. Images and videos with boxes go to the folder `pictures`. Of each video and of
-    the camera at most `frames` are taken.
+    Args:
+        paths: Files, folders and patterns.
+        model: The detector.
+        drawings: Folder for images and videos with boxes; None: draw none.
+        score_threshold: As for `Model.predict`.
+        nms_iou: As for `Model.predict`.
+        camera: Path of a camera.
+        frames: Most frames to read of each video and of the camera.
+
+    Returns:
+        A record per image (image, width, height, detections: label, score, box) or frame (with
+        `frame`, its number from 0) in order, and a message per file that could not be read whole.
 
     Raises:
         UserError: There is nothing to predict on.
@@ -54,43 +62,43 @@ def predict_paths(
         raise UserError("; ".join(problems) or "no image given")
     names = _names(files)
 
-    def detect(source: Iterable[Frame], batch: int = AT_ONCE) -> Found:
+    def detect(source: Iterable[Frame], batch: int = BATCH) -> Found:
         return _detect(source, model, batch, score_threshold=score_threshold, nms_iou=nms_iou)
 
     records: list[dict[str, Any]] = []
     still = [path for path in files if not is_video(path)]
-    for frame, found in detect(read_pictures(progress(still, "predict"), problems)):
+    for frame, found in detect(read_images(progress(still, "predict"), problems)):
         records.append(_record(frame, found, model))
-        if pictures is not None:
-            # not straight into the file: on a full disk Pillow leaves the rest out and says nothing
+        if drawings is not None:
+            # Encoded in memory: on a full disk Pillow writes a truncated file without an error.
             encoded = io.BytesIO()
             _drawn(frame, found, model).save(encoded, "JPEG", quality=_JPEG_QUALITY)
-            with replacing(pictures / names[frame.source]) as temporary:
+            with replacing(drawings / names[frame.source]) as temporary:
                 temporary.write_bytes(encoded.getvalue())
     moving = [(path, None) for path in files if is_video(path)]
     for path, kind in [*moving, *([(camera, "v4l2")] if camera else [])]:
         try:
-            # a regular file stands in for a camera
+            # tests use a regular file as the camera
             video = Video(path, problems, kind if kind and not path.is_file() else None)
         except UserError as error:
             problems.append(str(error))
             continue
-        # a camera is shown at once, not in groups
-        results = detect(video.frames(frames), 1 if kind else AT_ONCE)
+        # frames of a camera are shown one by one, not in batches
+        results = detect(video.frames(frames), 1 if kind else BATCH)
         name = names.get(path, "camera.mp4")
-        records += _watch(results, video, None if pictures is None else pictures / name, model)
+        records += _watch(results, video, None if drawings is None else drawings / name, model)
     return records, problems
 
 
 def _detect(source: Iterable[Frame], model: Model, batch: int, **thresholds: float) -> Found:
     remaining = iter(source)
     while group := list(islice(remaining, batch)):
-        found = model.predict([frame.picture for frame in group], batch=batch, **thresholds)
+        found = model.predict([frame.image for frame in group], batch=batch, **thresholds)
         yield from zip(group, found, strict=True)
 
 
 def _watch(results: Found, video: Video, out: Path | None, model: Model) -> list[dict[str, Any]]:
-    """Records of a video; with `out`, the video with boxes too, if it has a frame at all."""
+    """Return the records of a video; with `out`, write it with boxes unless it has no frame."""
     if out is None:
         return [_record(frame, found, model) for frame, found in results]
     first = next(results, None)
@@ -114,8 +122,8 @@ def _watch(results: Found, video: Video, out: Path | None, model: Model) -> list
 
 
 def _record(frame: Frame, found: Detected, model: Model) -> dict[str, Any]:
-    height, width = frame.picture.shape[:2]
-    # a name need not be UTF-8, what we write is
+    height, width = frame.image.shape[:2]
+    # a file name may be any bytes; our output is UTF-8
     name = os.fsencode(frame.source).decode("utf-8", "replace")
     own = record(name, width, height, found, model.classes)
     return own if frame.number is None else {"frame": frame.number, **own}
@@ -123,11 +131,11 @@ def _record(frame: Frame, found: Detected, model: Model) -> dict[str, Any]:
 
 def _drawn(frame: Frame, found: Detected, model: Model) -> Any:
     labels, scores = found.labels.tolist(), found.scores.tolist()
-    return draw(frame.picture, found.boxes, labels, scores, model.classes)
+    return draw(frame.image, found.boxes, labels, scores, model.classes)
 
 
 def _names(files: Sequence[Path]) -> dict[Path, str]:
-    """`<stem>.jpg` or `<stem>.mp4`, numbered where several files have one stem."""
+    """`<stem>.jpg` or `<stem>.mp4`, numbered where several files share a stem."""
     names: dict[Path, str] = {}
     used: set[str] = set()
     for path in files:

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import UserError
-from yolo.inference.image_input import read_picture
-from yolo.model.detector.predict import Picture
+from yolo.inference.image_input import read_image
+from yolo.model.detector.predict import ImageArray
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-"""Of the files that are taken from a folder; a file named by itself may have any."""
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+"""Suffixes of the images taken from a folder; a file named by itself may have any suffix."""
 VIDEOS = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"}
 )
 _FRAME_RATE = Fraction(25)
-"""Of a video that does not say its own."""
+"""Of a video that does not state its own."""
 _TAIL = 0.02
-"""Share of a video's stated length by which its last frame may fall short."""
+"""How much earlier than the stated length a video may end, as a share of that length."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,22 @@ class Frame:
     """An image and where it is from; `number` counts the frames of a video from 0."""
 
     source: Path
-    picture: Picture
+    image: ImageArray
     number: int | None = None
 
 
 def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Each file once, those of folders and patterns sorted, and what was found nowhere.
+    """List each file once, and a message for each path with no file.
 
-    Folders are searched at any depth for images and videos, by their endings. A path that does
-    not exist and holds `*`, `?` or `[` is a pattern; `**` crosses folders.
+    Folders are searched at any depth for images and videos, by suffix, in sorted order. A path
+    that does not exist and holds `*`, `?` or `[` is a pattern; `**` matches any number of folders.
     """
     files: dict[Path, None] = {}
     problems = []
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES | VIDEOS)
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES | VIDEOS)
             inside = [p for p in inside if p.is_file()]
             files.update(dict.fromkeys(inside))
             if not inside:
@@ -62,15 +62,15 @@ def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is taken for a video, by its ending."""
+    """Whether a file is a video, judged by its suffix."""
     return path.suffix.lower() in VIDEOS
 
 
-def read_pictures(files: Iterable[Path], problems: list[str]) -> Iterator[Frame]:
-    """The images in order; a file that cannot be read adds a message to `problems`."""
+def read_images(files: Iterable[Path], problems: list[str]) -> Iterator[Frame]:
+    """Yield the images in order; an unreadable file adds a message to `problems`."""
     for path in files:
         try:
-            yield Frame(path, read_picture(path))
+            yield Frame(path, read_image(path))
         except UserError as error:
             problems.append(str(error))
 
@@ -78,14 +78,14 @@ def read_pictures(files: Iterable[Path], problems: list[str]) -> Iterator[Frame]
 class Video:
     """The frames of a video file or a camera, decoded one at a time.
 
-    A file that ends in the middle gives the frames up to there and adds a message to `problems`.
+    A truncated file yields the frames before the damage and adds a message to `problems`.
     """
 
     def __init__(self, path: Path, problems: list[str], device_format: str | None = None) -> None:
         """Open the file; with `device_format` (`v4l2` on Linux) the camera of that path.
 
         Raises:
-            UserError: It cannot be opened or has no images.
+            UserError: The file cannot be opened or has no video stream.
         """
         import av
         from av.error import FFmpegError
@@ -98,7 +98,7 @@ class Video:
             raise UserError(f"{path} cannot be opened as a video: {_words(error)}") from None
         if not self._container.streams.video:
             self._container.close()
-            raise UserError(f"{path} has no images in it")
+            raise UserError(f"{path} has no video stream")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self.rate = Fraction(self._stream.average_rate or _FRAME_RATE)
@@ -113,8 +113,8 @@ class Video:
             for frame in self._container.decode(self._stream):
                 if limit is not None and done >= limit:
                     return
-                picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                yield Frame(self.path, picture, done)
+                image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                yield Frame(self.path, image, done)
                 done, seen = done + 1, frame.time or 0.0
         except (FFmpegError, OSError) as error:
             self._problems.append(f"{self.path}: unreadable after {done} frames: {_words(error)}")
@@ -133,7 +133,7 @@ class Video:
             )
 
     def _seconds(self) -> float:
-        """Length that the file states of its images, 0 when it does not."""
+        """Length of the video stream as the file states it; 0 if it does not."""
         if self._stream.duration is not None and self._stream.time_base is not None:
             return float(self._stream.duration * self._stream.time_base)
         alone = len(self._container.streams) == 1
@@ -141,10 +141,10 @@ class Video:
 
 
 class VideoWriter:
-    """Write frames of one size as H.264 in MP4; sizes are cut to even numbers."""
+    """Write frames of one size as H.264 in MP4; an odd width or height loses one pixel."""
 
     def __init__(self, path: Path, rate: Fraction) -> None:
-        """`path` is written to at once: give a temporary one."""
+        """Write to `path` directly: pass a temporary path."""
         import av
 
         self._container = av.open(str(path), "w", format="mp4")
@@ -152,14 +152,14 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p"
         self._size = (0, 0)
 
-    def write(self, picture: Picture) -> None:
-        """Append an image; one of another size than the first is resized."""
+    def write(self, image: ImageArray) -> None:
+        """Append an image; it is resized to the size of the first one."""
         import av
 
         if self._size == (0, 0):
-            height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])
+            height, width = (max(2, side // 2 * 2) for side in image.shape[:2])
             self._size = self._stream.width, self._stream.height = width, height
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(width=self._size[0], height=self._size[1])
         self._container.mux(self._stream.encode(frame))
 

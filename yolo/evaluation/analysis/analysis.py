@@ -1,4 +1,4 @@
-"""All that the report and the metrics say about a detector, from its detections alone."""
+"""Everything that the report and the metrics say about a detector, from its detections alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ CURVE_POINTS = 200
 
 @dataclass(frozen=True)
 class Curve:
-    """A class's precision after each true detection, thinned; all (P,), recall rising."""
+    """Precision of a class after each true detection, thinned; all (P,), recall ascending."""
 
     recall: Floats
     precision: Floats
     best: Floats
-    """The best precision from this recall on: its area is the AP."""
+    """Best precision at this recall or a higher one; the area below it is the AP."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Analysis:
 
     @property
     def rankings(self) -> list[Ranking]:
-        """The judged detections of each class."""
+        """The ranked detections of each class, each true, false or ignored."""
         return [result.ranking for result in self.scores.per_class]
 
 
@@ -75,7 +75,7 @@ def analyse(
     sizes: NDArray[np.integer],
     picture_threshold: float,
 ) -> Analysis:
-    """Score detections and look into them; sizes: (images, 2) width and height in pixels."""
+    """Score and analyse detections; sizes: (images, 2) width and height in pixels."""
     images = len(sizes)
     scores = score(detections, truth, len(classes))
     rankings = [result.ranking for result in scores.per_class]
@@ -108,7 +108,7 @@ def analyse(
 
 
 def curve(result: ClassScore, points: int = CURVE_POINTS) -> Curve:
-    """Thin a class's curve to at most `points` places, evenly spread over its true detections."""
+    """Thin a class's curve to at most `points` points, evenly spread over its true detections."""
     places = np.flatnonzero(result.ranking.true)
     if result.positives == 0:
         places = places[:0]

@@ -1,4 +1,4 @@
-"""How far the scores would move on other images of the same kind: the bootstrap over images."""
+"""Confidence intervals by the bootstrap over images: how scores vary with the test images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Resampled:
-    """Scores of R resamples. ap07, ap: (R, classes); the means (R,) leave NaN classes out."""
+    """Scores of R resamples. ap07, ap: (R, classes); the means (R,) skip classes that are NaN."""
 
     ap07: Floats
     ap: Floats
@@ -35,7 +35,7 @@ def draw(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Weights:
 
 
 def resample(rankings: Sequence[Ranking], truth: Truth, weights: Weights) -> Resampled:
-    """Score every resample; detections need no new matching, it never crosses images."""
+    """Score every resample. Matching never crosses images, so it need not be repeated."""
     most = max((int(np.count_nonzero(ranking.true)) for ranking in rankings), default=0)
     at_once = max(1, _CELLS_AT_ONCE // max(most, 1))
     parts = [
@@ -47,7 +47,7 @@ def resample(rankings: Sequence[Ranking], truth: Truth, weights: Weights) -> Res
 
 
 def interval(values: Floats, level: float = LEVEL) -> Interval:
-    """Percentile interval of (R,) resampled values; NaN where none is defined."""
+    """Percentile interval of (R,) resampled values; NaN if none is defined."""
     defined = values[~np.isnan(values)]
     if len(defined) == 0:
         return float("nan"), float("nan")
@@ -72,10 +72,10 @@ def _resample_part(
 def _resample_class(
     ranking: Ranking, by_image: NDArray[np.int32], positives: NDArray[np.integer]
 ) -> tuple[Floats, Floats]:
-    """(R,) ap07 and ap of one class; precision is looked at after each true detection only.
+    """(R,) ap07 and ap of one class, from the precision after each true detection.
 
-    Nothing is lost: between two true detections precision falls, recall stays. by_image:
-    (images, R), the resamples' weights; positives: (R,) objects in each resample.
+    That is enough: between two true detections precision only falls and recall stays the same.
+    by_image: (images, R), the resamples' weights; positives: (R,) objects in each resample.
     """
     undefined = np.where(positives > 0, 0.0, np.nan)
     rows = np.flatnonzero(ranking.true | ranking.false)
@@ -98,10 +98,10 @@ def _resample_class(
 def _sum_up_to(
     places: NDArray[np.integer], image: NDArray[np.integer], by_image: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    """(len(places), R): the weights of the rows after the previous place up to each place."""
+    """(len(places), R): for each place the summed weights of the rows since the previous place."""
     starts = np.concatenate([[0], places[:-1] + 1])
     at_once = max(1, _CELLS_AT_ONCE // by_image.shape[1])
-    # blocks of rows cut some of the sums in two
+    # a block's end splits a sum; the parts are added below
     cuts = np.union1d(starts, np.arange(0, len(image), at_once))
     sums = []
     for begin in range(0, len(image), at_once):
@@ -111,7 +111,7 @@ def _sum_up_to(
 
 
 def mean_defined_classes(values: Floats) -> Floats:
-    """(R, classes, ...) → (R, ...): mean over the classes that are not NaN, NaN without any."""
+    """(R, classes, ...) → (R, ...): mean over the classes that are not NaN; NaN if all are."""
     defined = ~np.isnan(values)
     count = defined.sum(axis=1)
     total = np.where(defined, values, 0.0).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Whether a confidence of 0.8 means that eight of ten such detections are right."""
+"""Calibration: whether eight of ten detections with a score of 0.8 are right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """Detections of all classes by score in `BINS` equal bins of 0..1.
+    """Detections of all classes in `BINS` equal bins of the score, 0..1.
 
     count: (BINS,) int; score, precision: (BINS,) means, NaN in an empty bin.
-    error: expected calibration error, the mean of |score - precision| over detections.
+    error: expected calibration error, the mean of |score - precision| of the bins over detections.
     """
 
     count: Integers
@@ -25,7 +25,7 @@ class Calibration:
 
 
 def calibrate(rankings: Sequence[Ranking]) -> Calibration:
-    """Compare scores and precision; ignored detections are left out, scores cut to 0..1."""
+    """Compare scores with precision, without ignored detections; scores are clipped to 0..1."""
     counted = [r.true | r.false for r in rankings]
     score = np.concatenate([r.score[c] for r, c in zip(rankings, counted, strict=True)])
     true = np.concatenate([r.true[c] for r, c in zip(rankings, counted, strict=True)])

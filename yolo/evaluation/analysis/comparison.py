@@ -1,4 +1,4 @@
-"""Two sets of detections on the same images: the difference and how sure it is."""
+"""Paired comparison of two sets of detections on the same images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from yolo.metrics.voc_ap import Detections, Truth, score
 
 @dataclass(frozen=True)
 class Difference:
-    """A score of A and of B, and B - A with its 95 % interval over resampled images."""
+    """A score of A and of B, and B - A with its 95 % bootstrap interval."""
 
     a: float
     b: float
@@ -19,7 +19,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences of both means and of each class's APs, classes in order."""
+    """Differences of both means and of each class's AP, in the order of the classes."""
 
     voc07_map: Difference
     voc_map: Difference
@@ -30,7 +30,7 @@ class Comparison:
 def compare(
     a: Detections, b: Detections, truth: Truth, images: int, classes: Sequence[str]
 ) -> Comparison:
-    """Score both and bootstrap the paired difference: each resample draws the same images."""
+    """Score both and bootstrap the difference: each resample draws the same images for both."""
     weights = bootstrap.draw(images)
     scores = [score(detections, truth, len(classes)) for detections in (a, b)]
     first, second = (

@@ -1,4 +1,4 @@
-"""Which class detections give to which objects, nothing found and nothing there included."""
+"""Confusion matrix of detections and objects, with a background row and column."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Confusion:
-    """A row per object and per detection of none; class indices, -1 for background.
+    """A row per object, and per detection without an object; class indices, -1 for background.
 
-    actual -1: a detection that overlaps no object; predicted -1: an object that was missed.
+    actual -1: a detection of background; predicted -1: a missed object.
     """
 
     actual: Integers
@@ -33,11 +33,10 @@ class Confusion:
 
 
 def confuse(detections: Detections, truth: Truth, threshold: float) -> Confusion:
-    """Pair objects with detections of a score above `threshold`, whatever the class.
+    """Pair objects with detections of a score above `threshold`, of any class.
 
-    Pairs have an IoU of at least 0.5 and are made by falling IoU, of equals by falling score, each
-    object and each detection once. Difficult objects are neither missed nor confused: they and
-    what is paired with them are left out.
+    Pairs are made by descending IoU down to 0.5, then by descending score; each object and each
+    detection is paired once. Difficult objects and the detections paired with them are left out.
     """
     shown = np.flatnonzero(detections.score > threshold)
     of, object_ = _pairs(detections.image[shown], truth.image)
@@ -62,7 +61,7 @@ def confuse(detections: Detections, truth: Truth, threshold: float) -> Confusion
 
 
 def _pairs(image: Integers, truth_image: Integers) -> tuple[Integers, Integers]:
-    """Places of each detection and object that share an image, all combinations."""
+    """Row numbers of every detection and object that share an image."""
     by_image = np.argsort(truth_image, kind="stable")
     ordered = truth_image[by_image]
     first = np.searchsorted(ordered, image, side="left")

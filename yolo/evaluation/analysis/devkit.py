@@ -1,7 +1,7 @@
 """The files of the Pascal VOC development kit: annotations in, detections in and out.
 
-`comp4_det_<split>_<class>.txt` has a line `image score xmin ymin xmax ymax` per detection of the
-class, corners in 1-based inclusive pixels.
+`comp4_det_<split>_<class>.txt` has a line `image score xmin ymin xmax ymax` for each detection of
+the class, in 1-based inclusive pixels.
 """
 
 import math
@@ -19,12 +19,12 @@ from yolo.files import replacing
 from yolo.metrics.voc_ap import Detections, Truth
 
 DECIMALS = 6
-"""Of scores and corners, as the original writes them (yolo.c: print_yolo_detections)."""
+"""Decimals of scores and corners, as in the original (yolo.c: print_yolo_detections)."""
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """The annotated objects of a split. `images` and `classes` name the indices in `truth`."""
+    """The annotated objects of a split; `truth` holds indices into `images` and `classes`."""
 
     images: tuple[str, ...]
     classes: tuple[str, ...]
@@ -32,7 +32,7 @@ class Annotations:
 
 
 def rounded(detections: Detections) -> Detections:
-    """The same detections with scores and corners as a detection file holds them."""
+    """Round scores and corners as a detection file does."""
     return Detections(
         detections.image,
         detections.label,
@@ -48,9 +48,9 @@ def write_detections(
     classes: Sequence[str],
     split: str,
 ) -> None:
-    """Write a file per class into `folder`, an empty one for a class without detections.
+    """Write one file per class into `folder`, an empty one for a class without detections.
 
-    Reading them back gives `rounded(detections)`, the rows of each class in their order.
+    Reading them back gives `rounded(detections)`; the rows of each class keep their order.
     """
     columns = [
         detections.image.tolist(),
@@ -70,17 +70,17 @@ def detection_files(folder: Path, split: str) -> dict[str, Path]:
     """Class name → its `<competition>_det_<split>_<class>.txt`, sorted by name.
 
     Raises:
-        UserError: The folder has no such file, or two of one class.
+        UserError: The folder has no such file, or two for one class.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; it should hold comp4_det_{split}_<class>.txt")
+        raise UserError(f"{folder} is not a folder; it should hold comp4_det_{split}_<class>.txt")
     pattern = re.compile(rf"[^_]+_det_{re.escape(split)}_(?P<name>.+)\.txt")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if match := pattern.fullmatch(path.name):
             name = match["name"]
             if name in files:
-                raise UserError(f"{files[name]} and {path} are both of class {name}; keep one")
+                raise UserError(f"{files[name]} and {path} are both for class {name}; keep one")
             files[name] = path
     if not files:
         raise UserError(f"{folder} has no file named comp4_det_{split}_<class>.txt")
@@ -90,14 +90,14 @@ def detection_files(folder: Path, split: str) -> dict[str, Path]:
 def read_detections(
     files: Mapping[str, Path], images: Sequence[str], classes: Sequence[str]
 ) -> Detections:
-    """Read detection files, passing over empty lines; `images` and `classes` give the indices.
+    """Read detection files, skipping empty lines; indices are those of `images` and `classes`.
 
     Raises:
-        UserError: A class is not in `classes`, a line is malformed or of an unknown image.
+        UserError: A class is not in `classes`, a line is malformed, or its image is unknown.
     """
     image_index = _by_name(images)
     class_index = {name: index for index, name in enumerate(classes)}
-    # compact: millions of lines are usual
+    # arrays instead of lists: files have millions of lines
     image, label, numbers = array("q"), array("q"), array("d")
     for name, path in files.items():
         if name not in class_index:
@@ -105,7 +105,7 @@ def read_detections(
         for place, line in enumerate(_lines(path), 1):
             if not line.strip():
                 continue
-            # from the right, because a file name may hold spaces
+            # split from the right: a file name may contain spaces
             fields = line.rsplit(None, 5)
             row = _numbers(fields[1:])
             if len(fields) != 6 or row is None:
@@ -117,7 +117,7 @@ def read_detections(
             if index is None:
                 raise UserError(
                     f"{path}:{place}: image {fields[0]!r} is not in the split "
-                    f"({len(images)} images); is it another split's detection?"
+                    f"({len(images)} images); are these detections of another split?"
                 )
             image.append(index)
             label.append(class_index[name])
@@ -127,10 +127,10 @@ def read_detections(
 
 
 def check_classes(files: Mapping[str, Path], classes: Sequence[str]) -> list[str]:
-    """Say which files are of a class that no object has: their AP is undefined.
+    """Return a note for each file whose class has no object: its AP is undefined.
 
     Raises:
-        UserError: Such a name differs from an object's only in case or spacing.
+        UserError: The name of such a class differs from an object's only in case or spacing.
     """
     plain = {_plain(name): name for name in classes}
     notes = []
@@ -147,7 +147,7 @@ def check_classes(files: Mapping[str, Path], classes: Sequence[str]) -> list[str
 
 
 def with_classes(annotations: Annotations, names: Sequence[str]) -> Annotations:
-    """The same objects under the classes of both the annotations and `names`, sorted."""
+    """The same objects, with the union of their classes and `names`, sorted."""
     classes = tuple(sorted({*annotations.classes, *names}))
     new = np.array([classes.index(name) for name in annotations.classes], dtype=np.int64)
     old = annotations.truth
@@ -169,7 +169,7 @@ def _plain(name: str) -> str:
 
 
 def _numbers(texts: Sequence[str]) -> list[float] | None:
-    # Python reads 1_000 and digits of other scripts, the devkit's readers do not
+    # float() accepts 1_000 and digits of other scripts, the devkit's readers do not
     if any("_" in text or not text.isascii() for text in texts):
         return None
     try:
@@ -180,9 +180,9 @@ def _numbers(texts: Sequence[str]) -> list[float] | None:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Lines ended by any of the three systems' ends, and by no other character."""
+    """Yield lines that end in LF, CRLF or CR, and in no other character."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield from file
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no readable text file: {error}") from None
+        raise UserError(f"{path} is not a readable text file: {error}") from None

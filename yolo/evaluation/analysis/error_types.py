@@ -1,8 +1,8 @@
-"""What the false detections are (paper section 2.4, figure 4; Hoiem, ECCV 2012) and what they cost.
+"""Error types of false detections (paper section 2.4, figure 4; Hoiem, ECCV 2012), and their cost.
 
-A false detection is, by the first that applies: `localisation`, an object of its class overlaps it
-with IoU >= 0.1 (a second detection of an object too); `similar`, an object of a similar class does;
-`other`, an object of any other class does; `background`.
+A false detection has the first type that applies: `localisation`, an object of its class overlaps
+it with IoU >= 0.1 (also a second detection of one object); `similar`, an object of a similar class
+does; `other`, an object of any other class does; `background`.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from yolo.metrics.voc_ap import (
 KINDS = ("localisation", "similar", "other", "background")
 MIN_OVERLAP = 0.1
 SIZES = (("small", 0.0, 0.1), ("medium", 0.1, 0.3), ("large", 0.3, np.inf))
-"""Name, from and up to which share of the image's side (the root of the share of its area)."""
+"""Name and range of the size relative to the image: square root of the share of its area."""
 
 _SIMILAR = (
     {"aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"},
@@ -32,17 +32,17 @@ _SIMILAR = (
     {"chair", "diningtable", "sofa"},
     {"aeroplane", "bird"},
 )
-"""Hoiem's groups of VOC's classes; classes of other data sets are similar to none."""
+"""Hoiem's groups of VOC classes; classes of other data sets have no similar ones."""
 
 Kinds = NDArray[np.int8]
-"""(D,) index in `KINDS` of each detection of a ranking, -1 for one that is not false."""
+"""(D,) index into `KINDS` of each detection of a ranking, -1 for one that is not false."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Of one class: what its N best detections are, N the number of its objects.
+    """What the N best detections of a class are, N being the number of its objects.
 
-    correct, and each of `KINDS`: counts that add up to `considered`, at most N.
+    `correct` and the counts of `false` add up to `considered`, which is at most N.
     """
 
     considered: int
@@ -52,18 +52,18 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class SizeRow:
-    """Objects of a size (not difficult): how many, and how many were found."""
+    """Objects of one size that are not difficult, and how many of them were found."""
 
     size: str
     objects: int
     found: int
     """By any detection."""
     shown: int
-    """By a detection above the threshold for images."""
+    """By a detection with a score above `picture_threshold`."""
 
     @property
     def label(self) -> str:
-        """The size with its limits in percent of the image's side."""
+        """Name of the size with its range in percent of the image's side."""
         low, high = next((low, high) for name, low, high in SIZES if name == self.size)
         if np.isinf(high):
             return f"{self.size} (from {low:.0%})"
@@ -71,7 +71,7 @@ class SizeRow:
 
 
 def similar_classes(classes: Sequence[str]) -> list[set[int]]:
-    """For each class the indices of the classes similar to it."""
+    """Return the indices of the similar classes of each class."""
     return [
         {
             other
@@ -85,7 +85,7 @@ def similar_classes(classes: Sequence[str]) -> list[set[int]]:
 def kinds(
     rankings: Sequence[Ranking], detections: Detections, truth: Truth, classes: Sequence[str]
 ) -> list[Kinds]:
-    """The kind of each false detection of each class."""
+    """Return the error type of each false detection of each class."""
     return [
         _kinds_of_class(ranking, label, similar, detections, truth)
         for (label, ranking), similar in zip(
@@ -95,7 +95,7 @@ def kinds(
 
 
 def anatomy(ranking: Ranking, kind: Kinds) -> Anatomy:
-    """Count what the N best detections of a class are; ignored ones are passed over."""
+    """Count what the N best detections of a class are; ignored ones are skipped."""
     best = np.flatnonzero(ranking.true | ranking.false)[: ranking.positives]
     return Anatomy(
         considered=len(best),
@@ -107,10 +107,11 @@ def anatomy(ranking: Ranking, kind: Kinds) -> Anatomy:
 
 
 def fixed(rankings: Sequence[Ranking], kind: Sequence[Kinds], truth: Truth) -> dict[str, Scores]:
-    """The scores if one kind of error did not happen.
+    """Return the scores without each error type.
 
-    `localisation`: each such detection finds its object unless that was found, else it goes;
-    the other kinds: such detections go; `missed`: objects that nothing found are not counted.
+    Without `localisation`: each such detection counts as true if its object is still free, else it
+    is dropped. Without the other types: such detections are dropped. Without `missed`: objects that
+    no detection found are not counted.
     """
     results = {
         name: summarise(
@@ -122,7 +123,7 @@ def fixed(rankings: Sequence[Ranking], kind: Sequence[Kinds], truth: Truth) -> d
         for place, name in enumerate(KINDS)
     }
     found = [replace(r, positives=int(np.count_nonzero(r.true))) for r in rankings]
-    # a class of which nothing was found keeps its 0 instead of becoming undefined
+    # a class without a true detection keeps its 0 instead of becoming undefined
     kept = [new if new.positives else old for new, old in zip(found, rankings, strict=True)]
     return {**results, "missed": summarise(kept)}
 

@@ -34,11 +34,11 @@ def per_image(rankings: Sequence[Ranking], truth: Truth, images: int, threshold:
     return PerImage(true, false, objects - true)
 
 
-def choose(counts: PerImage, pictures: int) -> dict[str, list[int]]:
-    """Choose up to `pictures` different images: best, missed, worst and a sample, a quarter each.
+def choose(counts: PerImage, most: int) -> dict[str, list[int]]:
+    """Choose up to `most` different images: best, missed, worst and a sample, a quarter each.
 
-    The sample is spread evenly over the split, whatever came out; a kind without candidates
-    leaves its places to it. No clock, no chance.
+    The sample is spread evenly over the split, whatever the results. It is larger when another kind
+    has too few candidates. The choice depends on the counts alone.
     """
     images = np.arange(len(counts.true))
     objects = counts.true + counts.missed
@@ -51,9 +51,9 @@ def choose(counts: PerImage, pictures: int) -> dict[str, list[int]]:
     chosen: dict[str, list[int]] = {}
     for kind, (order, fits) in orders.items():
         candidates = [int(i) for i in order if fits[i] and int(i) not in taken]
-        chosen[kind] = candidates[: pictures // 4]
+        chosen[kind] = candidates[: most // 4]
         taken.update(chosen[kind])
     rest = [int(i) for i in images if int(i) not in taken]
-    wanted = min(pictures - len(taken), len(rest))
+    wanted = min(most - len(taken), len(rest))
     spread = np.linspace(0, len(rest) - 1, wanted).round().astype(int) if wanted > 0 else []
     return {"sample": [rest[place] for place in spread], **chosen}

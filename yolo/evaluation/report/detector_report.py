@@ -1,4 +1,4 @@
-"""The page about a detector: one file, no other needed, the same bytes for the same results."""
+"""The detector's report: one self-contained HTML file, reproducible byte for byte."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from yolo.evaluation.analysis.confusion import BACKGROUND
 from yolo.evaluation.analysis.error_types import KINDS
 from yolo.evaluation.report import html, plots
 from yolo.evaluation.report.examples import KINDS as GALLERIES
-from yolo.evaluation.report.examples import Shown
+from yolo.evaluation.report.examples import Example
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the results come from."""
+    """What the results were made from."""
 
     card: Mapping[str, Any]
-    """What the weights file says of itself."""
+    """Metadata of the weights file."""
     parameters: Mapping[str, Any]
-    """Of the evaluation."""
+    """Parameters of the evaluation."""
     hashes: Mapping[str, str]
     """File → SHA-256."""
 
 
-def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str:
-    """Make the page."""
+def render(analysis: Analysis, examples: Sequence[Example], origin: Origin) -> str:
+    """Return the page."""
     return (
         html.environment("yolo.evaluation.report")
         .get_template("detector_report.html")
@@ -55,7 +55,7 @@ def render(analysis: Analysis, pictures: Sequence[Shown], origin: Origin) -> str
             calibration=analysis.calibration,
             reliability=plots.reliability(analysis.calibration),
             bins=_bins(analysis),
-            galleries=_galleries(pictures),
+            galleries=_galleries(examples),
             facts=_facts(origin),
             hashes=sorted(origin.hashes.items()),
             card=html.flat(origin.card),
@@ -102,7 +102,7 @@ def _class_rows(analysis: Analysis) -> list[SimpleNamespace]:
 
 
 def _anatomy(analysis: Analysis) -> str:
-    """Bars per class, the mean over classes (as the paper's) first."""
+    """Plot the error types per class, first their mean over classes as in the paper."""
     names, shares = [], []
     for name, own in zip(analysis.classes, analysis.anatomies, strict=True):
         if own.considered:
@@ -130,7 +130,7 @@ def _fixes(analysis: Analysis) -> list[SimpleNamespace]:
 
 
 def _confusion(analysis: Analysis) -> list[SimpleNamespace]:
-    """A row per class and one for the background, cells in the same order."""
+    """A row per class and one for background; the cells are in the same order."""
     matrix = analysis.confusion.matrix(len(analysis.classes))
     names = (*analysis.classes, BACKGROUND)
     totals = np.maximum(matrix.sum(axis=1), 1)
@@ -171,14 +171,14 @@ def _bins(analysis: Analysis) -> list[SimpleNamespace]:
     ]
 
 
-def _galleries(pictures: Sequence[Shown]) -> list[SimpleNamespace]:
-    if not pictures:
+def _galleries(examples: Sequence[Example]) -> list[SimpleNamespace]:
+    if not examples:
         return []
     return [
         SimpleNamespace(
             title=title,
             note=note,
-            pictures=[
+            images=[
                 {
                     "name": own.name,
                     "caption": own.caption,
@@ -186,7 +186,7 @@ def _galleries(pictures: Sequence[Shown]) -> list[SimpleNamespace]:
                     "height": own.height,
                     "data": own.base64,
                 }
-                for own in pictures
+                for own in examples
                 if own.kind == kind
             ],
         )

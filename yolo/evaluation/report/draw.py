@@ -1,4 +1,4 @@
-"""Boxes on images."""
+"""Draw boxes on images."""
 
 import colorsys
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ Colour = tuple[int, int, int]
 _TRUE: Colour = (255, 255, 255)
 _SHADOW: Colour = (20, 20, 20)
 _DASH = 6
-"""Length of a dash in line widths."""
+"""Length of a dash, in line widths."""
 
 
 def class_colour(label: int) -> Colour:
-    """A colour per class number; neighbours differ by the golden angle."""
+    """Return the colour of a class; neighbouring numbers differ by the golden angle."""
     hue = (0.58 + label * 0.6180339887) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.6, 0.95)[label % 3], 0.92)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -38,31 +38,31 @@ def draw(
     pixels. true_names: text inside each true box, may be empty. The image returned is `scale`
     times as large.
     """
-    picture = Image.fromarray(image)
+    drawn = Image.fromarray(image)
     if scale > 1:
-        size = (picture.width * scale, picture.height * scale)
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-    canvas = ImageDraw.Draw(picture)
-    width = max(2, round(max(picture.size) / 250))
-    font = ImageFont.load_default(size=max(11, round(max(picture.size) / 38)))
+        size = (drawn.width * scale, drawn.height * scale)
+        drawn = drawn.resize(size, Image.Resampling.BICUBIC)
+    canvas = ImageDraw.Draw(drawn)
+    width = max(2, round(max(drawn.size) / 250))
+    font = ImageFont.load_default(size=max(11, round(max(drawn.size) / 38)))
     if true_boxes is not None:
         for box, name in zip(true_boxes, true_names, strict=True):
             left, top, right, bottom = _edges(box, scale)
             _dashed(canvas, (left, top, right, bottom), width)
             if name:
-                _tag(canvas, (left, bottom), name, _TRUE, font, picture.size, below=False)
-    # the best last, so that its name is not covered
+                _tag(canvas, (left, bottom), name, _TRUE, font, drawn.size, below=False)
+    # the best box last, so that nothing covers its label
     for place in reversed(range(len(boxes))):
         colour = class_colour(labels[place])
         edges = _edges(boxes[place], scale)
         canvas.rectangle(edges, outline=colour, width=width)
         text = f"{classes[labels[place]]} {scores[place]:.2f}"
-        _tag(canvas, edges[:2], text, colour, font, picture.size, below=True)
-    return picture
+        _tag(canvas, edges[:2], text, colour, font, drawn.size, below=True)
+    return drawn
 
 
 def _edges(box: NDArray[np.floating], scale: int) -> tuple[int, int, int, int]:
-    """First and last pixel from 0, in the enlarged image."""
+    """Left, top, right, bottom pixel of a box in the enlarged image, from 0, inclusive."""
     left, top, right, bottom = (float(corner) for corner in box)
     return (
         round((left - 1) * scale),
@@ -96,7 +96,7 @@ def _tag(
     *,
     below: bool,
 ) -> None:
-    """A filled label within the image: above `corner`, or in the box where there is no room."""
+    """Draw a filled label above `corner`, or inside the box if there is no room above."""
     _, _, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = round(right) + 6, round(bottom) + 4
     x = min(max(corner[0], 0), max(size[0] - width, 0))

@@ -1,4 +1,4 @@
-"""The images of the report: test images with predicted and true boxes."""
+"""Example images of the report, with predicted and true boxes."""
 
 import base64
 import io
@@ -13,10 +13,10 @@ from yolo.evaluation.analysis.analysis import Analysis
 from yolo.evaluation.analysis.image_ranking import choose
 from yolo.evaluation.report.draw import draw
 from yolo.metrics.voc_ap import Detections
-from yolo.model.detector.predict import Picture
+from yolo.model.detector.predict import ImageArray
 
 KINDS = {
-    "sample": ("A sample", "spread evenly over the split, whatever came out"),
+    "sample": ("A sample", "spread evenly over the split, whatever the result"),
     "best": ("Best", "highest F1"),
     "missed": ("Most missed", "objects that no detection shows"),
     "worst": ("Worst", "lowest F1"),
@@ -27,14 +27,14 @@ _QUALITY = 85
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image with boxes as a JPEG file."""
+class Example:
+    """A test image with boxes, as a JPEG file."""
 
     kind: str
     name: str
-    """Of the image."""
+    """Name of the image."""
     file: str
-    """A file name, unique among the report's images."""
+    """File name, unique in the report."""
     caption: str
     width: int
     height: int
@@ -42,31 +42,31 @@ class Shown:
 
     @property
     def base64(self) -> str:
-        """The JPEG as text for a page."""
+        """The JPEG in base64, for a page."""
         return base64.b64encode(self.jpeg).decode("ascii")
 
 
 def show(
     analysis: Analysis,
     detections: Detections,
-    pictures: int,
+    most: int,
     name: Callable[[int], str],
-    read: Callable[[int], Picture],
-) -> list[Shown]:
-    """Choose and draw up to `pictures` images; `name` and `read` give those of an image number."""
+    read: Callable[[int], ImageArray],
+) -> list[Example]:
+    """Choose and draw up to `most` images; `name` and `read` take the number of an image."""
     found = np.zeros(len(analysis.truth.image), bool)
     for ranking in analysis.rankings:
         shown = ranking.true & (ranking.score > analysis.picture_threshold)
         found[ranking.nearest[shown]] = True
     results = []
-    for kind, chosen in choose(analysis.per_image, pictures).items():
+    for kind, chosen in choose(analysis.per_image, most).items():
         for place, image in enumerate(chosen, 1):
             drawn = _draw(analysis, detections, found, image, read(image))
             buffer = io.BytesIO()
             drawn.save(buffer, "JPEG", quality=_QUALITY)
             stem = re.sub(r"[^\w.-]+", "_", name(image))[-60:]
             results.append(
-                Shown(
+                Example(
                     kind=kind,
                     name=name(image),
                     file=f"{kind}-{place:02d}-{stem}.jpg",
@@ -80,7 +80,7 @@ def show(
 
 
 def _draw(
-    analysis: Analysis, detections: Detections, found: np.ndarray, image: int, pixels: Picture
+    analysis: Analysis, detections: Detections, found: np.ndarray, image: int, pixels: ImageArray
 ) -> Image.Image:
     rows = np.flatnonzero(
         (detections.image == image) & (detections.score > analysis.picture_threshold)

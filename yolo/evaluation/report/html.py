@@ -1,4 +1,4 @@
-"""What the pages have in common: their frame, how numbers read, tables of plain values."""
+"""What the HTML pages share: the frame, the format of numbers, tables of plain values."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def environment(package: str) -> Environment:
-    """Templates of `package` with the filters that they use; `page.html` is their frame."""
+    """Return the templates of `package` with their filters; `page.html` is the frame."""
     templates = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("yolo.evaluation.report")]),
         autoescape=True,
@@ -38,7 +38,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def plain(value: Any) -> str:
-    """A value of a card or of parameters as text."""
+    """Format a value of the weights' metadata or of parameters."""
     if isinstance(value, str):
         return value
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):

@@ -1,4 +1,4 @@
-"""Plots as SVG that goes into a page: no fixed size, text in the page's colour, same bytes."""
+"""Plots as SVG for a page: no fixed size, text in the page's colour, reproducible bytes."""
 
 import io
 import re
@@ -17,9 +17,9 @@ from yolo.metrics.voc_ap import Floats
 ACCENT = "#3b82f6"
 GOOD = "#16a34a"
 KIND_COLOURS = ("#f59e0b", "#a855f7", "#ec4899", "#94a3b8")
-"""Of the kinds of `yolo.evaluation.analysis.error_types.KINDS`."""
+"""Colours of the error types `yolo.evaluation.analysis.error_types.KINDS`."""
 _INK = "#010203"
-"""Stands for the page's text colour."""
+"""Placeholder for the page's text colour."""
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "yolo",
     "svg.fonttype": "none",
@@ -40,7 +40,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def precision_recall(recall: Floats, precision: Floats, envelope: Floats) -> str:
-    """One class's curve and its monotone envelope, whose area is the AP."""
+    """Plot a class's curve and its monotone envelope; the area below the envelope is the AP."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(2.6, 2.1, left=0.19, bottom=0.21)
         axes.fill_between(
@@ -60,7 +60,7 @@ def precision_recall(recall: Floats, precision: Floats, envelope: Floats) -> str
 def anatomy_bars(
     names: Sequence[str], shares: Sequence[Sequence[float]], kinds: Sequence[str]
 ) -> str:
-    """Stacked bars: per name the shares (0..1) of correct detections and of each kind of error."""
+    """Plot a stacked bar per name: shares (0..1) of correct detections and of each error type."""
     with mpl.rc_context(_STYLE):
         height = 0.5 + 0.24 * len(names)
         longest = max(map(len, names))
@@ -82,7 +82,7 @@ def anatomy_bars(
 
 
 def reliability(calibration: Calibration) -> str:
-    """Precision against score, with the diagonal of perfect calibration."""
+    """Plot precision against score, with the diagonal of perfect calibration."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(3.4, 2.6, left=0.15, bottom=0.17)
         some = calibration.count > 0
@@ -97,7 +97,7 @@ def reliability(calibration: Calibration) -> str:
 
 
 def _figure(width: float, height: float, *, left: float, bottom: float) -> tuple[Figure, Axes]:
-    """A figure in inches with one plot; left, bottom: shares of it for the labels there."""
+    """Make a figure (inches) with one plot; left, bottom: share of the figure for axis labels."""
     figure = Figure(figsize=(width, height))
     FigureCanvasSVG(figure)
     axes = figure.add_axes((left, bottom, 0.96 - left, 0.97 - bottom))
@@ -118,7 +118,7 @@ def _svg(figure: Figure) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # names of groups repeat from plot to plot of a page
+    # ids would be repeated by the other plots of the page
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    # the page gives the size; the view box keeps the shape
+    # the page sets the size; the view box keeps the aspect ratio
     return re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', r"\1", svg).strip()

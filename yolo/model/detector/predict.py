@@ -14,7 +14,7 @@ from yolo.data.loading.augment import Crop, warp
 from yolo.detection.decode import detections as decode
 from yolo.model.detector.detector import Detector, DetectorSpec
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
 
 
@@ -32,7 +32,7 @@ class Detected(NamedTuple):
 
 def detect(
     detector: Detector,
-    images: Iterable[Picture],
+    images: Iterable[ImageArray],
     *,
     score_threshold: float,
     nms_iou: float,
@@ -102,7 +102,7 @@ def _finite(
     return Detected(boxes[is_finite], scores[is_finite], labels[is_finite])
 
 
-def resize(image: Picture, size: int) -> Picture:
+def resize(image: ImageArray, size: int) -> ImageArray:
     """The whole image on size x size pixels, its shape not kept (as the original tests)."""
     height, width = image.shape[:2]
     return warp(image, Crop(0, 0, width, height), size, flip=False)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,14 +11,13 @@ from yolo.data.store.clean_set import CleanSet
 from yolo.model.classifier.classifier import Classifier
 from yolo.params.pretrain import Pretrain
 from yolo.training.monitoring.tracking import Example
+from yolo.training.pretrain.predictions import predict
 from yolo.training.pretrain.samples import (
     Batch,
     TrainingSamples,
     ValidationSamples,
     collate,
 )
-
-_VALIDATION_BATCH = 64
 
 
 class Classification:
@@ -47,36 +45,9 @@ class Classification:
         return {"loss": F.cross_entropy(outputs.float(), batch.labels)}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Shares of validation images whose class is the first guess, or among the first five."""
-        return accuracy(model, self._validation)
+        """Top-1 and top-5 accuracy on the validation split."""
+        return predict(model, self._validation).accuracy()
 
     def examples(self) -> Sequence[Example]:
         """None: there are no boxes to show."""
         return ()
-
-
-def accuracy(
-    model: nn.Module, samples: ValidationSamples, numbers: Sequence[int] | None = None
-) -> dict[str, float]:
-    """Shares of images whose class is the first guess (top1), or among the first five (top5).
-
-    `numbers` says which of the model's outputs each class of the samples is; None: that of the same
-    number.
-    """
-    device = next(model.parameters()).device
-    output = None if numbers is None else torch.tensor(numbers)
-    count = len(samples)
-    keys = [
-        [(0, index) for index in range(start, min(start + _VALIDATION_BATCH, count))]
-        for start in range(0, count, _VALIDATION_BATCH)
-    ]
-    top1 = top5 = 0
-    for loaded in load(samples, keys, collate, workers=0):
-        labels = loaded.labels if output is None else output[loaded.labels]
-        batch = loaded.to(device)
-        logits = model(augment.recolour(batch.images, batch.colour))
-        ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        hits = ranked == labels.to(device)[:, None]
-        top1 += int(hits[:, 0].sum())
-        top5 += int(hits.any(dim=1).sum())
-    return {"top1": top1 / count, "top5": top5 / count}
