@@ -1,4 +1,4 @@
-"""The library's command line; imports happen inside the commands: `--help` answers at once."""
+"""The library's command line. Heavy imports happen inside the commands, so `--help` is fast."""
 
 import os
 import sys
@@ -23,17 +23,17 @@ app.add_typer(inspect.app, name="inspect")
 
 
 def run(application: typer.Typer) -> NoReturn:
-    """Run a command line; print what went wrong as one message and exit with status 1."""
+    """Run a command line; print an error as one message and exit with status 1."""
     try:
         application()
     except UserError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # whoever read our output, such as `head`, has had enough
+        # the reader of our output, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        # no room on the disk, no permission, a file where a folder should be
+        # disk full, no permission, a file in place of a folder
         names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
         _fail(f"{names}: {error.strerror}" if names else str(error))
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""Models by file or by name and version."""
+"""Load models by file or by name and version."""
 
 import re
 from os import PathLike, fspath
@@ -20,18 +20,18 @@ def load(
 
     Args:
         source: A weights file, an exported .onnx file, or `name@version` of a released model.
-        repo: For a released model: the Git repository, as a path or an address; by default that
-            of the working folder.
-        backend: What runs it, `torch`, or ONNX Runtime on the CPU, see `load_model`.
+        repo: For a released model: path or address of the Git repository; by default that of the
+            current folder.
+        backend: `torch`, or `onnx` for ONNX Runtime on the CPU; see `load_model`.
 
     Raises:
-        UserError: There is no such file or version, or it is no detector.
+        UserError: There is no such file or version, or it is not a detector.
     """
     return load_model(find(source, repo), backend)
 
 
 def find(source: str | PathLike[str], repo: str | PathLike[str] | None = None) -> Path:
-    """The weights file on this machine that `source` names, as for `load`."""
+    """Return the local weights file for a `source` as in `load`; fetch it if necessary."""
     path = Path(source)
     if not path.exists() and _VERSIONED.fullmatch(fspath(source)):
         return fetch(fspath(source), None if repo is None else fspath(repo))

@@ -1,7 +1,7 @@
-"""Released models by name and version, from a project wherever it is; the file that imports DVC.
+"""Fetch released models by name and version from any project; the only file that imports DVC.
 
-A version is a Git tag such as `detector@v1.2.0`; the tagged commit says which bytes it means and in
-which remote they are.
+A version is a Git tag such as `detector@v1.2.0`. The tagged commit holds the hash of the weights
+and names the remote that has them.
 """
 
 import os
@@ -16,34 +16,34 @@ _MODEL = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(@(?P<version>v\d+\.\d+\.\d+))?")
 
 
 class Model(NamedTuple):
-    """A released model; without a version the newest."""
+    """A released model; `version` None: the newest."""
 
     name: str
     version: str | None
 
 
 def parse(text: str) -> Model:
-    """`detector@v1.2.0` or `detector`; UserError for anything else."""
+    """Parse `detector@v1.2.0` or `detector`; UserError for anything else."""
     match = _MODEL.fullmatch(text)
     if match is None:
-        raise UserError(f"{text!r} names no version of a model; write for example detector@v1.2.0")
+        raise UserError(f"{text!r} is not a version of a model; write for example detector@v1.2.0")
     return Model(match["name"], match["version"])
 
 
 def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None) -> Path:
-    """The weights file of a released model; fetched once, checked by its hash each time.
+    """Return the weights file of a released model; fetched once, its hash checked each time.
 
-    `dvc get` installs what the remote holds, corrupt or not; this does not.
+    `dvc get` does not check: it installs corrupt objects, too.
 
     Args:
         model: `detector@v1.2.0`, or `detector` for the newest version.
         repo: The project: a folder or the address of a Git repository; None: the project around
             the current folder.
-        folder: Where fetched files are kept; None: `yolov1` in the user's cache.
+        folder: Folder for fetched files; None: `yolov1` in the user's cache.
 
     Raises:
-        UserError: There is no such project or version (those that there are get named), its remote
-            does not answer or refuses, or what it holds is missing or corrupt. Nothing is left
+        UserError: There is no such project or version (the message lists the versions), the remote
+            does not answer or refuses access, or its object is missing or corrupt. Nothing is left
             behind then.
     """
     name, version = parse(model)
@@ -53,11 +53,11 @@ def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None
         return _fetch(name, version, address, kept)
     except UserError:
         raise
-    except Exception as error:  # DVC's backends raise whatever their libraries do
+    except Exception as error:  # DVC's backends raise the errors of their libraries
         reason = str(error).strip() or type(error).__name__
         raise UserError(
             f"{model} cannot be fetched from {address}: {reason}; `yolov1 models` lists the "
-            "versions of a project, docs/remotes.md says what its remote may need"
+            "versions of a project, docs/remotes.md lists what a remote may need"
         ) from None
 
 
@@ -88,12 +88,12 @@ def _fetch(name: str, version: str | None, address: str, folder: Path) -> Path:
 
 
 def _released(name: str, address: str) -> str:
-    """The versions that there are, in words: those of `name`, or else of every model."""
+    """List the released versions of `name`, or of all models if it has none."""
     from dvc.repo import Repo
 
     with Repo.open(address, subrepos=True, uninitialized=True) as repo:
         tags = {tag for tag in repo.scm.list_tags() if "@" in tag}
-    # NAME@vX.Y.Z! takes a version back
+    # the tag NAME@vX.Y.Z! withdraws a version
     kept = [tag for tag in tags if _MODEL.fullmatch(tag) and f"{tag}!" not in tags]
     named = [tag for tag in kept if tag.startswith(f"{name}@")] or kept
     return f"released are: {', '.join(sorted(named, key=_order))}" if named else "none is released"

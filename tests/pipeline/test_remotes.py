@@ -163,7 +163,7 @@ def test_a_corrupt_release_is_not_handed_out(
     for model in ("detector@v9.0.0", "detectr"):
         with pytest.raises(UserError, match=r"no .*detect.* released are: detector@v1\.0\.0, det"):
             fetch(model, project.root)
-    with pytest.raises(UserError, match="names no version"):
+    with pytest.raises(UserError, match="is not a version of a model"):
         fetch("detector@new")
 
 

@@ -1,1 +1,1 @@
-"""The library's commands, a module per group; imports of the heavy libraries happen inside them."""
+"""The library's commands, one module per group; heavy imports happen inside the commands."""

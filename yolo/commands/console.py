@@ -1,4 +1,4 @@
-"""What the commands print, and the options that several of them share."""
+"""Printing, and options that several commands share."""
 
 import json
 from typing import Annotated, Any
@@ -9,12 +9,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; NaN and infinity are refused."""
+    """Print a value as JSON; raises ValueError on NaN and infinity."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def defined(value: float) -> float | None:
-    """Return the value, or None for NaN, which JSON cannot hold."""
+    """Return the value, or None for NaN, which JSON has no number for."""
     return None if value != value else value
 
 

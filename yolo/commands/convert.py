@@ -1,4 +1,4 @@
-"""Formats of other programs: take their networks in, give ours out."""
+"""Import and export networks in the formats of other programs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,17 +13,19 @@ app = typer.Typer()
 
 @app.command("import-darknet")
 def import_darknet(
-    cfg: Annotated[Path, typer.Argument(metavar="CFG", help="The original's description.")],
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="The original's weights.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A .safetensors file to write.")],
+    cfg: Annotated[Path, typer.Argument(metavar="CFG", help="The network's .cfg file.")],
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="The network's .weights file.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors file to write.")],
     classes: Annotated[
         str | None,
         typer.Option(help="Names in the network's order, comma-separated; else VOC's 20."),
     ] = None,
 ) -> None:
-    """Make a detector file of ours from the original program's .cfg and .weights.
+    """Convert the original program's .cfg and .weights to a weights file of this project.
 
-    `predict` and the rest take it like one that was trained here.
+    All commands accept the result like weights that were trained here.
     """
     from yolo.model.darknet.convert import import_darknet as make
 

@@ -1,10 +1,10 @@
-"""Serve the page to try a detector."""
+"""Serve a web page to try a detector."""
 
 from typing import Annotated, Literal
 
 import typer
 
-from yolo.commands.weights_option import Released, Repo, Weights, chosen_weights
+from yolo.commands.weights_option import Released, Repo, Weights, weights_file
 
 app = typer.Typer()
 
@@ -15,9 +15,9 @@ def demo(
     model: Released = None,
     repo: Repo = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     backend: Annotated[
         Literal["torch", "onnx"], typer.Option(help="What runs the network, as for predict.")
     ] = "torch",
@@ -26,4 +26,4 @@ def demo(
     from yolo.inference.demo import serve
     from yolo.inference.model import load_model
 
-    serve(load_model(chosen_weights(weights, model, repo), backend), host, port)
+    serve(load_model(weights_file(weights, model, repo), backend), host, port)

@@ -1,4 +1,4 @@
-"""Images and tables to look at before and instead of a training."""
+"""Images and tables to look at before a training."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
     from yolo.params.root import Params
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at targets, augmentation, rates, layers; memorise images."
+    no_args_is_help=True, help="Show targets, augmentation, rates, layers; memorise images."
 )
 
-Data = Annotated[Path, typer.Option(help="A clean detection set, as `validate` writes it.")]
-SplitName = Annotated[str, typer.Option(help="Its split: train, val, test.")]
-Count = Annotated[int, typer.Option(min=1, help="How many images.")]
+Data = Annotated[Path, typer.Option(help="A clean detection set, written by `validate`.")]
+SplitName = Annotated[str, typer.Option(help="Split of the set: train, val, test.")]
+Count = Annotated[int, typer.Option(min=1, help="Number of images.")]
 First = Annotated[int, typer.Option(min=0, help="Number of the first image.")]
 Grid = Annotated[int | None, typer.Option(min=1, help="S; by default model.grid.")]
 Size = Annotated[
     int | None, typer.Option(min=32, help="Side of the input in pixels; default: model.input_size.")
 ]
-NetworkName = Annotated[str | None, typer.Option(help="Its name; by default model.network.")]
+NetworkName = Annotated[
+    str | None, typer.Option(help="Name of the network; by default model.network.")
+]
 Width = Annotated[
     float | None, typer.Option(min=0.01, help="Factor on the channels; default: model.width.")
 ]
@@ -43,16 +45,16 @@ def targets(
 ) -> None:
     """Draw the grid, the responsible cells and the boxes of some images.
 
-    Grey boxes are no targets: another object's centre took their cell, or they are too small.
+    Grey boxes are not targets: another object took their cell, or they are too small.
     """
     from yolo.data.store.clean_set import CleanSet
-    from yolo.inspection.target_images import sheet, target_pictures
+    from yolo.inspection.target_images import sheet, target_images
 
     params = _params()
     clean = CleanSet(data)
     records = clean.split(split)
-    pictures = list(
-        target_pictures(
+    images = list(
+        target_images(
             records,
             _range(len(records), first, count),
             size=size or params.model.input_size,
@@ -60,7 +62,7 @@ def targets(
             classes=clean.classes,
         )
     )
-    _save(sheet(pictures, columns=min(4, len(pictures))), out)
+    _save(sheet(images, columns=min(4, len(images))), out)
 
 
 @app.command()
@@ -69,20 +71,20 @@ def augment(
     split: SplitName = "train",
     count: Count = 4,
     first: First = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Drawings of each image.")] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs to draw of each image.")] = 4,
     grid: Grid = None,
     size: Size = None,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/augment.png"),
 ) -> None:
-    """Draw images as training sees them, a row per image, a column per epoch."""
+    """Draw images as training sees them: a row per image, a column per epoch."""
     from yolo.data.store.clean_set import CleanSet
-    from yolo.inspection.target_images import augmented_pictures, sheet
+    from yolo.inspection.target_images import augmented_images, sheet
 
     params = _params()
     clean = CleanSet(data)
     records = clean.split(split)
-    pictures = list(
-        augmented_pictures(
+    images = list(
+        augmented_images(
             records,
             _range(len(records), first, count),
             size=size or params.model.input_size,
@@ -93,7 +95,7 @@ def augment(
             epochs=epochs,
         )
     )
-    _save(sheet(pictures, columns=epochs), out)
+    _save(sheet(images, columns=epochs), out)
 
 
 @app.command()
@@ -101,7 +103,7 @@ def schedule(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/schedule.png"),
     as_json: Json = False,
 ) -> None:
-    """Show the learning rate of both trainings: where it changes, and as a curve."""
+    """Print where the learning rate of both trainings changes, and draw its curve."""
     from yolo.inspection.learning_rate import draw_rates, landmarks, peak
 
     params = _params()
@@ -126,7 +128,7 @@ def schedule(
         print(f"{name}: {optimisation.schedule.policy}, peak {peak(optimisation):g}")
         for batch, value in landmarks(optimisation):
             print(f"  update {batch:>8}  {value:.6g}")
-    print(f"picture: {out}")
+    print(f"image: {out}")
 
 
 @app.command()
@@ -175,7 +177,7 @@ def model(
             f"{row.name:<22} {row.kind:<{wide}} {shape:>16} {row.parameters:>13,}"
             f" {row.flops / 1e6:>11,.1f}"
         )
-    print(f"{'whole':<22} {'':<{wide}} {'':>16} {parameters:>13,} {flops / 1e6:>11,.1f}")
+    print(f"{'total':<22} {'':<{wide}} {'':>16} {parameters:>13,} {flops / 1e6:>11,.1f}")
 
 
 @app.command()
@@ -188,11 +190,11 @@ def overfit(
     size: Size = None,
     grid: Grid = None,
     boxes: Annotated[int | None, typer.Option(min=1, help="B; by default model.boxes.")] = None,
-    batches: Annotated[int, typer.Option(min=1, help="Updates at most.")] = 1500,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Rate after its rise.")] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first weights.")] = 0,
+    batches: Annotated[int, typer.Option(min=1, help="Most updates.")] = 1500,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Rate after the warm-up.")] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the initial weights.")] = 0,
 ) -> None:
-    """Let a detector memorise a few pictures: a correct model reaches mAP 1.
+    """Let a detector memorise a few images: a correct model reaches mAP 1.
 
     The images are the first of the split whose objects fall in distinct cells. Exit status 1
     when the mAP stays below 1.
@@ -210,7 +212,7 @@ def overfit(
     records = clean.split(split)
     spec = _spec(params, network, width, size, grid, boxes, clean.classes)
     chosen = memorise.choose(records, count, spec.grid)
-    print("pictures: " + ", ".join(records.name(index) for index in chosen))
+    print("images: " + ", ".join(records.name(index) for index in chosen))
     runtime = from_environment()
     torch.set_num_threads(runtime.threads)
     detector = build_detector(spec, seed).to(pick_device(runtime.device))
@@ -239,12 +241,12 @@ def batch(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("inspect/batch.png"),
     as_json: Json = False,
 ) -> None:
-    """Show the batch at which a training stopped because something was not finite.
+    """Show the batch at which a training stopped because a value was not finite.
 
-    Its loss terms, its images with their boxes, and the weights before it that are not finite or
-    the largest.
+    Prints the loss terms and the weights before the batch that are not finite or the largest, and
+    draws the images with their boxes.
     """
-    from yolo.inspection.failed_batch import picture_sheet, summary
+    from yolo.inspection.failed_batch import image_sheet, summary
     from yolo.training.monitoring.failed_batch import load
 
     replay = load(file)
@@ -262,7 +264,7 @@ def batch(
     print("weights before it: not finite in " + (", ".join(found["not_finite"]) or "none"))
     for row in found["largest"]:
         print(f"  {row['name']:<40} {row['magnitude']:.4g}")
-    _save(picture_sheet(replay), out)
+    _save(image_sheet(replay), out)
 
 
 def _params() -> "Params":
@@ -287,13 +289,13 @@ def _spec(
     boxes: int | None,
     classes: tuple[str, ...],
 ) -> Any:
-    """The detector that the options name; what they leave out stands in params.yaml."""
+    """The detector that the options describe; params.yaml fills in what they omit."""
     from yolo.model.detector.detector import DetectorSpec
 
     if params is None and network is None:
         raise UserError("there is no params.yaml here: name the network with --network")
     if params is None or (network is not None and network != params.model.network):
-        # another network: the paper's input and grid rather than those of the one in params.yaml
+        # another network: the paper's input size and grid, not those in params.yaml
         return DetectorSpec(str(network), width or 1.0, size or 448, grid or 7, boxes or 2, classes)
     own = params.model
     return DetectorSpec(
@@ -312,10 +314,10 @@ def _range(length: int, first: int, count: int) -> range:
     return range(first, min(first + count, length))
 
 
-def _save(picture: Any, out: Path) -> None:
+def _save(image: Any, out: Path) -> None:
     from yolo.files import replacing
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
-        picture.save(temporary, format="PNG")
-    print(f"picture: {out}")
+        image.save(temporary, format="PNG")
+    print(f"image: {out}")

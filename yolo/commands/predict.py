@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from yolo.commands.console import Json, print_json
-from yolo.commands.weights_option import Released, Repo, Weights, chosen_weights
+from yolo.commands.weights_option import Released, Repo, Weights, weights_file
 
 app = typer.Typer()
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 def predict(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH]…", help="Pictures, videos, folders, patterns."),
+        typer.Argument(metavar="[PATH]…", help="Images, videos, folders, patterns."),
     ] = None,
     weights: Weights = None,
     model: Released = None,
@@ -25,10 +25,11 @@ def predict(
         Path | None, typer.Option(help="A camera, such as /dev/video0, until Ctrl-C or --frames.")
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames to take of each video and the camera.")
+        int | None, typer.Option(min=1, help="Most frames of each video and of the camera.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for results; predictions, or none with --json.")
+        Path | None,
+        typer.Option(help="Folder for results; default: predictions, with --json none."),
     ] = None,
     form: Annotated[
         Literal["pictures", "json", "voc", "voc-xml", "coco"],
@@ -40,24 +41,26 @@ def predict(
     ] = "pictures",
     coco: Annotated[
         Path | None,
-        typer.Option("--coco", help="COCO annotations whose numbers --format coco takes."),
+        typer.Option(
+            "--coco", help="COCO annotations whose image and category ids --format coco uses."
+        ),
     ] = None,
     backend: Annotated[
         Literal["torch", "onnx"],
-        typer.Option(help="onnx: export once into the cache, run by ONNX Runtime."),
+        typer.Option(help="onnx: export once into the cache and run with ONNX Runtime."),
     ] = "torch",
     as_json: Json = False,
     score_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Least score, exclusive.")
+        float, typer.Option(min=0, max=1, help="Score above which a detection counts.")
     ] = 0.2,
     nms_iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which the worse of two goes.")
+        float, typer.Option(min=0, max=1, help="IoU above which the worse of two boxes is dropped.")
     ] = 0.4,
 ) -> None:
     """Detect objects in images and videos.
 
     A box is xmin ymin xmax ymax in pixels as in Pascal VOC: the first is 1, both ends belong to it.
-    Files that cannot be read are named and do not stop the others; the exit status is 1 then.
+    An unreadable file is reported and does not stop the others; the exit status is then 1.
     """
     from yolo.files import write_json
     from yolo.inference import results
@@ -65,7 +68,7 @@ def predict(
     from yolo.inference.run import predict_paths
 
     folder = out if out is not None or as_json else Path("predictions")
-    detector = load_model(chosen_weights(weights, model, repo), backend)
+    detector = load_model(weights_file(weights, model, repo), backend)
     records, problems = predict_paths(
         paths or [],
         detector,

@@ -18,12 +18,14 @@ def profile(
     stage: Annotated[
         Literal["detect_train", "pretrain"], typer.Argument(help="Which training.")
     ] = "detect_train",
-    steps: Annotated[int, typer.Option(min=1, help="Steps to measure, after two more.")] = 10,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps to measure, after two warm-up steps.")
+    ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Show where the time of a training step goes, and what to change about it.
+    """Show where the time of a training step goes, and what would make it faster.
 
-    Trains for some steps with params.yaml, the clean data and the YOLO_* settings; keeps nothing.
+    Trains for some steps with params.yaml, the clean data and the YOLO_* settings; writes nothing.
     """
     from yolo.inspection import profile as profiling
     from yolo.params.base import parse

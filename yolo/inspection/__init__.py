@@ -1,1 +1,1 @@
-"""Things to look at before a training: targets, augmentation, rates, layers, memorising."""
+"""What to look at besides a training: targets, augmentation, rates, layers, step times."""

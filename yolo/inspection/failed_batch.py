@@ -1,4 +1,4 @@
-"""What is in a batch at which a training stopped: numbers and images."""
+"""The batch at which a training stopped: numbers and images."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ _LARGEST = 5
 def summary(failed: FailedBatch) -> dict[str, Any]:
     """Loss terms, a row per image, and the weights that are not finite or the largest.
 
-    A term that is not finite is given as text (`nan`, `inf`), which JSON has no number for.
+    A term that is not finite is text (`nan`, `inf`): JSON has no such numbers.
     """
     magnitudes = {
         name: float(value.abs().max())
@@ -34,14 +34,14 @@ def summary(failed: FailedBatch) -> dict[str, Any]:
     }
 
 
-def picture_sheet(failed: FailedBatch) -> Image.Image:
+def image_sheet(failed: FailedBatch) -> Image.Image:
     """The images as the network saw them, but for their colours, with their boxes."""
-    pictures = [
+    drawn = [
         _drawn(batch["images"][number], boxes)
         for batch in failed.batches
         for number, boxes in enumerate(_boxes(batch))
     ]
-    return sheet(pictures, min(_COLUMNS, len(pictures)))
+    return sheet(drawn, min(_COLUMNS, len(drawn)))
 
 
 def _rows(batch: dict[str, Any]) -> list[dict[str, Any]]:
@@ -69,12 +69,12 @@ def _boxes(batch: dict[str, Any]) -> list[Tensor]:
 
 
 def _drawn(image: Tensor, boxes: Tensor) -> Image.Image:
-    picture = Image.fromarray(image.numpy())
-    canvas = ImageDraw.Draw(picture)
-    width, height = picture.size
+    drawn = Image.fromarray(image.numpy())
+    canvas = ImageDraw.Draw(drawn)
+    width, height = drawn.size
     for across, down, wide, high in boxes.tolist():
         left, top = (across - wide / 2) * width, (down - high / 2) * height
         right, bottom = (across + wide / 2) * width, (down + high / 2) * height
         if all(map(math.isfinite, (left, top, right, bottom))):
             canvas.rectangle((left, top, max(left, right), max(top, bottom)), outline=(255, 0, 0))
-    return picture
+    return drawn

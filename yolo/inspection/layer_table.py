@@ -1,4 +1,4 @@
-"""What each layer of a network costs: shapes, parameters and operations."""
+"""The layers of a network: output shapes, parameters and operations."""
 
 import math
 from collections.abc import Iterator
@@ -31,16 +31,16 @@ class LayerRow:
     parameters: int
     """Trained values (without the running statistics of batch normalisation)."""
     flops: int
-    """Operations for one image, a multiplication and an addition counted as two, in convolutions,
-    connected and locally connected layers (as the original counts)."""
+    """Operations for one image in convolutions, connected and locally connected layers, as the
+    original counts them: a multiplication and an addition are two."""
 
 
 def layer_table(module: nn.Module, input_size: int | tuple[int, int]) -> list[LayerRow]:
-    """Rows in the order in which one image of `input_size` (side, or height and width) passes.
+    """Return the layers in the order of the forward pass; input_size: side, or (height, width).
 
-    Our layers are not run: a network made on the meta device (`with torch.device("meta"):
-    build_detector(spec)`) takes neither memory nor time. A torchvision backbone is run once, on the
-    device that its weights are on.
+    Our layers are not run, so a network on the meta device (`with torch.device("meta"):
+    build_detector(spec)`) will do, which needs neither memory nor time. A torchvision backbone runs
+    once, on the device of its weights.
     """
     height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
     shape: Shape = (3, height, width)
@@ -56,7 +56,7 @@ def layer_table(module: nn.Module, input_size: int | tuple[int, int]) -> list[La
 
 
 def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """Our layers, and whole what has none of them inside."""
+    """Yield our layers, and every module that contains none of them as a whole."""
     if isinstance(module, InputRange):
         return
     if isinstance(module, Layer) or not any(isinstance(part, Layer) for part in module.modules()):
@@ -68,7 +68,7 @@ def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 @torch.no_grad()
 def _run(name: str, module: nn.Module, shape: Shape, table: list[LayerRow]) -> Shape:
-    """Pass zeros through a module, adding a row for each innermost module that does something."""
+    """Run a module on zeros and add a row for each innermost module with an output of its own."""
 
     def record(inner: str, part: nn.Module, _inputs: object, output: Tensor) -> None:
         path = f"{name}.{inner}" if name and inner else name or inner

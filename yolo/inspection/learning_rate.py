@@ -15,7 +15,7 @@ _POINTS = 2000
 
 
 def landmarks(optimisation: Optimisation) -> list[tuple[int, float]]:
-    """(update, rate) where the policy changes: the first and last, the end of the rise, steps."""
+    """(update, rate) at the first and last update, the end of the burn-in, and each step."""
     schedule, last = optimisation.schedule, optimisation.batches
     places = {1, last, schedule.burn_in}
     if schedule.policy == "steps":
@@ -31,7 +31,7 @@ def peak(optimisation: Optimisation) -> float:
 
 
 def draw_rates(trainings: Mapping[str, Optimisation], path: Path) -> None:
-    """Write an image (PNG) with a curve per training."""
+    """Write a PNG with a curve per training."""
     figure = Figure(figsize=(8, 2.8 * len(trainings)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, (name, optimisation) in enumerate(trainings.items(), 1):
@@ -48,7 +48,7 @@ def draw_rates(trainings: Mapping[str, Optimisation], path: Path) -> None:
 def _curve(optimisation: Optimisation) -> tuple[list[int], list[float]]:
     last = optimisation.batches
     chosen = {round(place) for place in np.linspace(1, last, min(last, _POINTS))}
-    # a step needs both of its sides, a short rise its own points
+    # both sides of each step, and every update of a short burn-in
     steps = {step for end, _ in landmarks(optimisation) for step in (end - 1, end)}
     rise = set(range(1, min(optimisation.schedule.burn_in, _POINTS) + 1))
     updates = sorted(place for place in chosen | steps | rise if 1 <= place <= last)

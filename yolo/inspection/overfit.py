@@ -1,4 +1,4 @@
-"""The check that a detector can memorise a handful of images."""
+"""Check that a detector can memorise a few images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,11 +23,11 @@ from yolo.training.trainer.optimiser import set_rate, sgd
 
 MOMENTUM = 0.9
 CLIP_NORM = 10.0
-"""Without normalisation a net from a random start jumps at full rate; pre-trained ones do not."""
+"""A randomly initialised network without normalisation diverges at the full rate otherwise."""
 
 
 def choose(split: Split, count: int, grid: int) -> list[int]:
-    """The first `count` images whose objects all are targets, each in a cell of its own.
+    """The first `count` images whose objects are all targets, each in a cell of its own.
 
     UserError when the split has fewer.
     """
@@ -59,11 +59,11 @@ def overfit(
     every: int = 50,
     report: Callable[[int, float, float], None],
 ) -> float:
-    """Train on the images `chosen` alone, as they are, until they are known by heart.
+    """Train on the images `chosen` alone, without augmentation, until they are memorised.
 
-    No augmentation, no decay, no dropout; the rate rises over the first tenth of `batches`.
-    Every `every` updates the images are detected (decode, suppression) and scored against their
-    labels, and `report` is told the update, the loss and the VOC07 mAP; it ends when that is 1.
+    There is no weight decay and no dropout; the rate rises over the first tenth of `batches`.
+    Every `every` updates the images are predicted (decoding, suppression) and scored against their
+    labels; `report` gets the update, the loss and the VOC07 mAP. Training ends when the mAP is 1.
 
     Returns:
         The last VOC07 mAP, 0..1.
@@ -110,7 +110,7 @@ def overfit(
 
 
 def _only(truth: Truth, chosen: Sequence[int]) -> Truth:
-    """The objects of some images, which are numbered anew in the order of `chosen`."""
+    """The objects of the images `chosen`, which are numbered anew in that order."""
     numbers = {index: number for number, index in enumerate(chosen)}
     keep = np.isin(truth.image, list(chosen))
     return replace(

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: the real loop on the real data, with a clock in it."""
+"""Where the time of a training step goes: the real trainer on the real data, timed."""
 
 import tempfile
 import time
@@ -35,15 +35,15 @@ PARTS = (
     "backward",
     "optimiser",
 )
-"""Parts of a step. The first three are the loader's where it runs in the training process itself;
-else the step waits for its workers. Colours, changed on the device, count as augmentation."""
+"""Parts of a step. Without loader workers the first three run in the training process; with workers
+the step only waits for them. The colour changes on the device count as augmentation."""
 _WARM_UP = 2
 _SAMPLES = 64
 
 
 @dataclass(frozen=True)
 class Loading:
-    """Seconds that one image takes, of one process."""
+    """Seconds that one process needs per image."""
 
     reading: float
     decoding: float
@@ -57,14 +57,14 @@ class Loading:
 
 @dataclass(frozen=True)
 class Profile:
-    """What was measured."""
+    """The measurements."""
 
     seconds: dict[str, float]
     """Mean seconds of a step by part, in the order of `PARTS`."""
     loading: Loading
     steps: int
     batch: int
-    """Images of a step."""
+    """Images per step."""
     device: str
 
     @property
@@ -79,7 +79,7 @@ class Profile:
 
 
 class _Clock:
-    """Charges all time to the part that runs; on a GPU a part ends when its kernels have."""
+    """Adds elapsed time to the current part; on a GPU a part ends when its kernels are done."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -87,7 +87,7 @@ class _Clock:
         self._since = 0.0
 
     def begin(self, part: str | None) -> None:
-        """End the part that runs and begin another, or stop."""
+        """End the current part and begin another; None: stop."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         now = time.perf_counter()
@@ -97,7 +97,7 @@ class _Clock:
 
 
 class _TimedBatch:
-    """A batch that tells the clock when it moves."""
+    """A batch that starts the part `transfer` when it is moved."""
 
     def __init__(self, batch: Any, clock: _Clock) -> None:
         self._batch, self._clock = batch, clock
@@ -109,7 +109,7 @@ class _TimedBatch:
 
 
 class _TimedTask:
-    """A task that tells the clock what it does, and is validated by nothing."""
+    """A task that tells the clock which part begins, and skips validation."""
 
     def __init__(self, task: Any, clock: _Clock) -> None:
         self._task, self._clock = task, clock
@@ -226,12 +226,12 @@ def measure_loading(samples: Dataset[Any], split: Split, seed: int) -> Loading:
         reading, decoding = reading + read - begun, decoding + decoded - read
         whole += time.perf_counter() - decoded
     count = len(keys)
-    # The sample reads, too, but from memory by now, which takes next to nothing.
+    # The sample reads the record again, now from memory, which takes almost no time.
     return Loading(reading / count, decoding / count, max(0.0, whole - decoding) / count)
 
 
 def advise(found: Profile, runtime: Runtime, cores: int) -> tuple[str, list[str]]:
-    """The bottleneck, and what to change about it, the most promising first.
+    """Return the bottleneck and what to change about it, the most promising change first.
 
     The bottleneck is `loading` (reading, decoding and augmentation in the training process),
     `waiting` (the same, in workers that are too slow), or the largest other part.
@@ -244,7 +244,7 @@ def advise(found: Profile, runtime: Runtime, cores: int) -> tuple[str, list[str]
     needed = max(1, round(found.loading.total * found.batch / max(compute, 1e-9) + 0.5))
     slowest = max(PARTS[:3], key=lambda part: getattr(found.loading, part))
     of_loader = {
-        "reading": "put data/clean on a faster disk (a second epoch reads from memory what fits)",
+        "reading": "put data/clean on a faster disk (later epochs read what fits from memory)",
         "decoding": "reduce the clean images once: data.<set>.shorter_side, at least the side "
         "that the network sees (this changes the result)",
         "augmentation": "train at a smaller input_size (this changes the result)",

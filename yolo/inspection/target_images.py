@@ -1,4 +1,4 @@
-"""What the detector is taught, drawn: the grid, the responsible cells, the boxes."""
+"""Draw training targets: the grid, the responsible cells, the boxes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,16 +21,16 @@ _LINE = (255, 255, 255, 90)
 _LOST = (160, 160, 160)
 
 
-def target_pictures(
+def target_images(
     split: Split, indices: Sequence[int], *, size: int, grid: int, classes: Sequence[str]
 ) -> Iterator[Image.Image]:
     """Yield each image of `indices` as the network sees it, with its targets drawn."""
     for index in indices:
-        picture = resize(images.decode(split.image(index), split.name(index)), size)
-        yield draw_targets(picture, labelled_boxes(split, index), grid=grid, classes=classes)
+        image = resize(images.decode(split.image(index), split.name(index)), size)
+        yield draw_targets(image, labelled_boxes(split, index), grid=grid, classes=classes)
 
 
-def augmented_pictures(
+def augmented_images(
     split: Split,
     indices: Sequence[int],
     *,
@@ -48,34 +48,34 @@ def augmented_pictures(
             sample = samples[epoch, index]
             pixels = torch.from_numpy(sample.image)[None]
             coloured = augment.recolour(pixels, torch.tensor([sample.colour]))[0]
-            picture = (coloured.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-            yield draw_targets(picture, sample.boxes, grid=grid, classes=classes)
+            image = (coloured.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            yield draw_targets(image, sample.boxes, grid=grid, classes=classes)
 
 
 def labelled_boxes(split: Split, index: int) -> NDArray[np.float32]:
-    """(n, 5) class, cx, cy, w, h relative to the image; difficult objects are no targets."""
+    """(n, 5) class, cx, cy, w, h relative to the image, without difficult objects."""
     boxes = augment_boxes.from_voc(split.boxes(index), split.labels(index), *split.size(index))
     return boxes[~split.difficult(index)]
 
 
 def draw_targets(
-    picture: NDArray[np.uint8], boxes: NDArray[np.float32], *, grid: int, classes: Sequence[str]
+    image: NDArray[np.uint8], boxes: NDArray[np.float32], *, grid: int, classes: Sequence[str]
 ) -> Image.Image:
     """Draw the grid, the cells that are responsible for an object, and the boxes.
 
-    A cell is tinted with its object's class colour, whose box has the same colour and whose centre
-    is a dot. A box that is no target, because another took its cell or it is too small, is grey.
+    A cell, its object's box and the dot at the box's centre have the colour of the class. A box is
+    grey when it is not a target: another object took its cell, or it is too small.
 
     Args:
-        picture: (side, side, 3) uint8 RGB.
+        image: (side, side, 3) uint8 RGB.
         boxes: (n, 5) class, cx, cy, w, h relative to the image.
         grid: S.
         classes: names of the classes.
     """
-    side = picture.shape[0]
+    side = image.shape[0]
     truth = encode(torch.from_numpy(boxes), grid=grid, classes=len(classes)).numpy()
-    image = Image.fromarray(picture).convert("RGB")
-    canvas = ImageDraw.Draw(image, "RGBA")
+    drawn = Image.fromarray(image).convert("RGB")
+    canvas = ImageDraw.Draw(drawn, "RGBA")
     edges = [round(line * side / grid) for line in range(grid + 1)]
     for row, column in np.argwhere(truth[..., 0] > 0):
         colour = class_colour(int(truth[row, column, 1:-4].argmax()))
@@ -94,24 +94,24 @@ def draw_targets(
         canvas.rectangle((left, top, right, bottom), outline=colour, width=width)
         x, y = centre
         canvas.ellipse((x - 2 * width, y - 2 * width, x + 2 * width, y + 2 * width), fill=colour)
-        name = classes[label] if target else f"{classes[label]}: no target"
+        name = classes[label] if target else f"{classes[label]}: not a target"
         canvas.text(
             (left + width + 2, top + width), name, fill=colour, font=font, stroke_width=2,
             stroke_fill=(0, 0, 0),
         )  # fmt: skip
-    return image
+    return drawn
 
 
-def sheet(pictures: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
+def sheet(drawn: Sequence[Image.Image], columns: int, gap: int = 6) -> Image.Image:
     """Put images of one size side by side, `columns` in a row."""
-    width, height = pictures[0].size
-    rows = -(-len(pictures) // columns)
+    width, height = drawn[0].size
+    rows = -(-len(drawn) // columns)
     whole = Image.new(
         "RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), (30, 30, 30)
     )
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(drawn):
         row, column = divmod(number, columns)
-        whole.paste(picture, (gap + column * (width + gap), gap + row * (height + gap)))
+        whole.paste(image, (gap + column * (width + gap), gap + row * (height + gap)))
     return whole
 
 
