@@ -120,7 +120,7 @@ def test_an_unknown_class_is_named(small: Path) -> None:
 
 
 def test_folders_and_splits_that_are_not_there_are_named(small: Path) -> None:
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         devkit.detection_files(small / "nowhere", "test")
     with pytest.raises(UserError, match="no file named comp4_det_val_<class>"):
         devkit.detection_files(small / "found", "val")
