@@ -38,6 +38,11 @@ def longer(first_run, tmp_path_factory) -> tuple[Project, dict[str, bytes]]:
         project.change(f"{stage}.optimisation.batch_norm_images", 4)
     project.change("pretrain.validate_every", 100)
     project.change("detect_train.validation.every", 100)
+    # the pre-training as the paper's, the detector with what the recipe adds
+    project.change("detect_train.optimisation.optimiser", "adamw")
+    project.change("detect_train.optimisation.schedule.policy", "cosine")
+    project.change("detect_train.optimisation.schedule.learning_rate", 0.002)
+    project.change("detect_train.augmentation.vertical_flip", True)
     unharmed = tmp_path_factory.mktemp("unharmed") / "project"
     shutil.copytree(root, unharmed, symlinks=True)
     whole = Project(unharmed)

@@ -1,12 +1,18 @@
-"""Samples and batches as both trainings load them."""
+"""Images as samples and batches: what both trainings load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
+
+from yolo.data.store import images
+from yolo.data.store.clean_set import Split
+
+AnySample = TypeVar("AnySample")
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,23 @@ class Batch:
             if isinstance(value, Tensor)
         }
         return replace(self, **moved)
+
+
+class ImageSamples(Dataset[AnySample]):
+    """The images of a split, read by their number."""
+
+    def __init__(self, split: Split, size: int) -> None:
+        """`size`: side in pixels of the square that a sample becomes."""
+        self._split, self._size = split, size
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._split)
+
+    def _read(self, index: int) -> tuple[str, np.ndarray]:
+        """Name and pixels, (H, W, 3) uint8 RGB; `UserError` if the image cannot be decoded."""
+        name = self._split.name(index)
+        return name, images.decode(self._split.image(index), name)
 
 
 def collate_images(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from yolo.data.loading import augment, batch
 from yolo.data.loading.loader import SampleKey
-from yolo.data.store import images
 from yolo.data.store.clean_set import Split
 from yolo.params.detect_train import DetectorAugmentation
 from yolo.training.detect_train import augment_boxes
@@ -31,7 +29,7 @@ class Batch(batch.Batch):
     """(M, 6) float: number of the image in the batch, class, cx, cy, w, h relative to it."""
 
 
-class TrainingSamples(Dataset[Sample]):
+class TrainingSamples(batch.ImageSamples[Sample]):
     """Randomly cropped, resized and flipped images (data.c: load_data_region).
 
     Difficult objects are no training labels (scripts/voc_label.py).
@@ -40,18 +38,13 @@ class TrainingSamples(Dataset[Sample]):
     def __init__(
         self, split: Split, size: int, augmentation: DetectorAugmentation, seed: int
     ) -> None:
-        self._split, self._size, self._seed = split, size, seed
-        self._augmentation = augmentation
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._split)
+        super().__init__(split, size)
+        self._augmentation, self._seed = augmentation, seed
 
     def __getitem__(self, key: SampleKey) -> Sample:
         """The image `index` as it is drawn in `epoch`: a function of the seed and the key."""
         epoch, index = key
-        name = self._split.name(index)
-        image = images.decode(self._split.image(index), name)
+        name, image = self._read(index)
         rng = augment.sample_rng(self._seed, epoch, index)
         wanted = self._augmentation
         height, width = image.shape[:2]

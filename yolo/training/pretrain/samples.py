@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from yolo.data.loading import augment, batch
 from yolo.data.loading.loader import SampleKey
-from yolo.data.store import images
 from yolo.data.store.clean_set import Split
 from yolo.params.pretrain import ClassifierAugmentation
 
@@ -28,24 +26,19 @@ class Batch(batch.Batch):
     """(N,) int64."""
 
 
-class TrainingSamples(Dataset[Sample]):
+class TrainingSamples(batch.ImageSamples[Sample]):
     """Randomly cropped, flipped images (image.c: random_augment_image)."""
 
     def __init__(
         self, split: Split, size: int, augmentation: ClassifierAugmentation, seed: int
     ) -> None:
-        self._split, self._size, self._seed = split, size, seed
-        self._augmentation = augmentation
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._split)
+        super().__init__(split, size)
+        self._augmentation, self._seed = augmentation, seed
 
     def __getitem__(self, key: SampleKey) -> Sample:
         """The image `index` as it is drawn in `epoch`: a function of the seed and the key."""
         epoch, index = key
-        name = self._split.name(index)
-        image = images.decode(self._split.image(index), name)
+        name, image = self._read(index)
         rng = augment.sample_rng(self._seed, epoch, index)
         wanted = self._augmentation
         height, width = image.shape[:2]
@@ -58,21 +51,13 @@ class TrainingSamples(Dataset[Sample]):
         return Sample(name, cropped, colour, self._split.label(index))
 
 
-class ValidationSamples(Dataset[Sample]):
+class ValidationSamples(batch.ImageSamples[Sample]):
     """The centre of each image, unchanged in colour."""
-
-    def __init__(self, split: Split, size: int) -> None:
-        self._split, self._size = split, size
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._split)
 
     def __getitem__(self, key: SampleKey) -> Sample:
         """The image `index`, the same in every epoch."""
         _, index = key
-        name = self._split.name(index)
-        image = images.decode(self._split.image(index), name)
+        name, image = self._read(index)
         height, width = image.shape[:2]
         crop = augment.centre_crop(width, height)
         cropped = augment.warp(image, crop, self._size, flip=False)
