@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import AliasPath, Field
 
 from stages.common.entry import read_inputs, run
+from yolo.data.archives.parquet import split_and_shard
 from yolo.data.archives.reader import SUFFIXES, Archives, Limits, archives_in
 from yolo.data.download.descriptor import (
     Archive,
@@ -112,10 +113,19 @@ def copy(source: Path, folder: Path, key: str, limits: Limits) -> None:
     with _opened(source, limits) as files:
         archives = [source] if source.is_file() else archives_in(source)
         for archive in archives:
-            shutil.copyfile(archive, folder / archive.name)
+            shutil.copyfile(archive, folder / _name_of(archive))
         if not archives:
-            members = ((name, files.read(name)) for name in files.names())
+            # Straight from the disk: the file that describes a set may be larger than an image.
+            members = ((name, source / name) for name in files.names())
             write_tar(folder / f"{key}.tar", progress(members, f"packing {source}"))
+
+
+def _name_of(archive: Path) -> str:
+    """What a copied archive is called; a numbered parquet file is of the split of its folder."""
+    if archive.suffix.lower() != ".parquet":
+        return archive.name
+    split, shard = split_and_shard(archive)
+    return f"{split}-{shard}.parquet" if shard else archive.name
 
 
 @contextmanager

@@ -430,3 +430,58 @@ def test_real_archive_reads_as_tarfile_does(real_data: Path) -> None:
         assert archives.names() == sorted(expected)
         for name in archives.names()[::50]:
             assert archives.read(name) == tar.extractfile(expected[name]).read()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("gbk", ["图片/猫在睡觉01.jpg", "图片/狗在跑步02.jpg", "标注/猫在睡觉01.xml"]),
+        ("cp932", ["画像/ねこ01.jpg", "画像/いぬのさんぽ02.jpg"]),
+        ("utf-8", ["été/forêt.jpg"]),
+        ("cp437", ["été/forêt.jpg", "Straße.jpg"]),
+    ],
+)
+def test_names_that_programs_write_in_their_own_encoding(
+    tmp_path: Path, encoding: str, names: list[str]
+) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr("ABC"[number] * len(name.encode(encoding)), name)
+    data = path.read_bytes()
+    for number, name in enumerate(names):
+        raw = name.encode(encoding)
+        data = data.replace(b"ABC"[number : number + 1] * len(raw), raw)
+    path.write_bytes(data)
+    with Archives(path) as files:
+        assert files.names() == sorted(names)
+
+
+def test_a_tar_in_a_tar_is_a_folder(tmp_path: Path) -> None:
+    inner = write_tar(tmp_path / "cat.tar", {"1.jpg": b"one", "2.jpg": b"two"}).read_bytes()
+    path = write_tar(tmp_path / "all.tar", {"cat.tar": inner, "dog.tar": inner, "notes": b"n"})
+    with Archives(path) as files:
+        assert files.names() == ["cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg", "notes"]
+        assert files.read("dog/2.jpg") == b"two"
+
+
+@pytest.mark.parametrize("damage", [lambda tar: tar[:700], lambda tar: b"no tar at all" * 100])
+def test_a_damaged_tar_in_a_tar_is_named(tmp_path: Path, damage) -> None:
+    inner = write_tar(tmp_path / "cat.tar", {"1.jpg": b"one" * 500}).read_bytes()
+    path = write_tar(tmp_path / "all.tar", {"cat.tar": damage(inner)})
+    with pytest.raises(UserError, match=r"all\.tar: member cat\.tar"):
+        Archives(path)
+
+
+def test_a_path_that_leads_outside_is_refused_in_a_tar_in_a_tar(tmp_path: Path) -> None:
+    inner = write_tar(tmp_path / "cat.tar", {"../1.jpg": b"one"}).read_bytes()
+    path = write_tar(tmp_path / "all.tar", {"cat.tar": inner})
+    with pytest.raises(UserError, match="would lie outside"):
+        Archives(path)
+
+
+def test_limits_count_the_members_of_a_tar_in_a_tar(tmp_path: Path) -> None:
+    inner = write_tar(tmp_path / "cat.tar", {f"{n}.jpg": b"" for n in range(5)}).read_bytes()
+    path = write_tar(tmp_path / "all.tar", {"cat.tar": inner})
+    with pytest.raises(UserError, match=r"limits\.archive\.members"):
+        Archives(path, Limits(members=4))

@@ -84,7 +84,7 @@ def test_a_row_without_its_image_struct_is_named(tmp_path: Path) -> None:
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": [0]}), tmp_path / "train.parquet")
-    with pytest.raises(UserError, match=r"train\.parquet lacks the columns"):
+    with pytest.raises(UserError, match=r"train\.parquet has no column image or img;"):
         Archives(tmp_path / "train.parquet")
 
 
@@ -124,3 +124,24 @@ def test_a_revision_is_listed_with_sums_and_fetched(tmp_path: Path) -> None:
 def test_a_revision_that_is_not_there_is_named() -> None:
     with serving({}) as server, pytest.raises(UserError, match=f"someone/set at {REVISION} could"):
         parquet_files(Revision(repo="someone/set", revision=REVISION), endpoint=server.address)
+
+
+@pytest.mark.parametrize(("image", "label"), [("img", "fine_label"), ("img", "label")])
+def test_columns_have_other_names_too(tmp_path: Path, image: str, label: str) -> None:
+    """As CIFAR's on Hugging Face."""
+    table = pa.table({image: pa.array([{"bytes": JPEG}]), label: pa.array([3])})
+    pq.write_table(table, tmp_path / "test-00000-of-00001.parquet")
+    with Archives(tmp_path) as files:
+        assert files.names() == ["test/0003/00000-of-00001-000000.jpg"]
+
+
+@pytest.mark.parametrize("name", ["data/train-00000.parquet", "default/train/0000.parquet"])
+def test_a_repository_of_parquet_files_beside_a_readme(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("a card")
+    (tmp_path / ".gitattributes").write_text("*.parquet")
+    pq.write_table(pa.table({"image": pa.array([{"bytes": JPEG}]), "label": pa.array([0])}), path)
+    with Archives(tmp_path) as files:
+        (found,) = files.names()
+    assert found.startswith("train/0000/")

@@ -1,6 +1,7 @@
 """Descriptors: strict, and the ones that are shipped are right."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from ruamel.yaml import YAML
@@ -40,13 +41,31 @@ def test_the_known_sums_of_voc_are_binding() -> None:
     described = read_descriptor(SOURCES / "voc0712.yaml")
     assert isinstance(described, Published)
     assert {archive.name: archive.checksum for archive in described.archives} == {
-        "VOCtrainval_06-Nov-2007.tar": ("md5", "c52e279531787c972589f7e41ab4ae64"),
-        "VOCtest_06-Nov-2007.tar": ("md5", "b6e924de25625d8de591ea690078ad9f"),
-        "VOCtrainval_11-May-2012.tar": ("md5", "6cd6e144f989b92b3379bac3b3de84fd"),
+        "VOCtrainval_06-Nov-2007.tar": _sha256(
+            "7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508"
+        ),
+        "VOCtest_06-Nov-2007.tar": _sha256(
+            "6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892"
+        ),
+        "VOCtrainval_11-May-2012.tar": _sha256(
+            "e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb"
+        ),
     }
     twelve = read_descriptor(SOURCES / "voc2012.yaml")
     assert isinstance(twelve, Published)
     assert twelve.archives == described.archives[2:]
+
+
+def _sha256(digest: str) -> tuple[str, str]:
+    return "sha256", digest
+
+
+def test_each_archive_of_voc_has_independent_hosts() -> None:
+    described = read_descriptor(SOURCES / "voc0712.yaml")
+    assert isinstance(described, Published)
+    for archive in described.archives:
+        owners = {".".join(urlsplit(url).netloc.split(".")[-2:]) for url in archive.urls}
+        assert len(owners) >= 2, archive.name
 
 
 def test_an_archive_without_a_known_sum_is_allowed(tmp_path: Path) -> None:

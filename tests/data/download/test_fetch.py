@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from faulty_server import Fault, Server, serving
 
 from yolo.data.archives.reader import Limits
 from yolo.data.download import fetch as module
-from yolo.data.download.descriptor import Archive
+from yolo.data.download.descriptor import Archive, PublishedFile
 from yolo.data.download.fetch import Patience, fetch, fetch_all
 from yolo.errors import UserError
 from yolo.files import digest
@@ -273,7 +274,7 @@ def test_a_page_in_place_of_an_archive_is_not_taken(
     server: Server, tmp_path: Path, waits: Waits
 ) -> None:
     server.files["a.tar"] = b"<html>log in first</html>"
-    with pytest.raises(UserError, match="what it sent is no archive"):
+    with pytest.raises(UserError, match="it sent a web page in place of the archive"):
         fetch(archive(server, sha256=None, size=None), tmp_path, waits.patience())
     assert list(tmp_path.iterdir()) == []
 
@@ -418,3 +419,50 @@ def test_progress_tells_rate_and_time_left() -> None:
     with Meter("b.tar", start=0, total=None) as meter:
         meter.add(3 << 20)
         assert meter.line(2.0) == "b.tar: 3.0 MiB, 1.5 MiB/s"
+
+
+PAGE = b"<!DOCTYPE html><html><body>Access denied</body></html>"
+
+
+@pytest.mark.parametrize("known", [{"sha256": SHA}, {"sha256": SHA, "size": len(DATA)}, {}])
+def test_a_firewalls_page_moves_on_to_the_next_address_and_says_so(
+    known: dict[str, Any], tmp_path: Path, waits: Waits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving({"blocked/a.tar": PAGE, "mirror/a.tar": DATA}) as server:
+        urls = [server.url("blocked/a.tar"), server.url("mirror/a.tar")]
+        path = fetch(Archive(name="a.tar", urls=urls, **known), tmp_path, waits.patience())
+    assert path.read_bytes() == DATA
+    assert f"{urls[0]}: it sent a web page in place of the archive" in capsys.readouterr().err
+
+
+def test_an_alternative_of_another_format_stands_in(tmp_path: Path, waits: Waits) -> None:
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w") as archive:
+        archive.writestr("noise", NOISE)
+    with serving({"a.tar": PAGE, "a.zip": blob.getvalue()}) as server:
+        wanted = Archive(
+            name="a.tar",
+            urls=[server.url("a.tar")],
+            sha256=SHA,
+            alternatives=[PublishedFile(name="a.zip", urls=[server.url("a.zip")])],
+        )
+        path = fetch(wanted, tmp_path, waits.patience())
+        assert path == tmp_path / "a.zip"
+        asked = len(server.requests)
+        assert fetch_all([wanted], tmp_path, waits.patience()) == [path]
+        assert len(server.requests) == asked, "what is there is not fetched again"
+
+
+def test_the_addresses_of_alternatives_are_named_too(tmp_path: Path, waits: Waits) -> None:
+    with serving({"a.tar": DATA[:1000], "a.zip": b"PK\x03\x04 cut"}) as server:
+        wanted = Archive(
+            name="a.tar",
+            urls=[server.url("a.tar")],
+            sha256=SHA,
+            alternatives=[PublishedFile(name="a.zip", urls=[server.url("a.zip")])],
+        )
+        with pytest.raises(UserError) as caught:
+            fetch(wanted, tmp_path, waits.patience())
+    assert "a.tar: checksum mismatch" in str(caught.value)
+    assert "a.zip: what it sent is no archive" in str(caught.value)
+    assert not list(tmp_path.glob("a.*")), "nothing half is left"

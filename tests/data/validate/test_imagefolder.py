@@ -84,3 +84,25 @@ def test_pictures_in_no_folder_have_no_label() -> None:
 
 def test_without_images_it_is_none() -> None:
     assert read(MemoryFiles({"readme.txt": b""})) is None
+
+
+def test_the_parts_of_a_split_are_joined() -> None:
+    """Kaggle's ImageNet-100."""
+    found = listed("train.X1/cat/1.JPEG", "train.X2/dog/2.JPEG", "val.X/cat/3.JPEG", "Labels.json")
+    assert list(found.published["train"]) == ["train.X1/cat/1.JPEG", "train.X2/dog/2.JPEG"]
+    assert list(found.published["val"]) == ["val.X/cat/3.JPEG"]
+    assert set(labels(found).values()) == {"cat", "dog"}
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("Training", "Testing"), {"train", "test"}),
+        (("TRAIN", "dev", "Test"), {"train", "val", "test"}),
+        (("train_set", "validation"), {"val"}),
+        (("train2017", "val2017"), {"train", "val"}),
+    ],
+)
+def test_splits_have_many_names(folders: tuple[str, ...], splits: set[str]) -> None:
+    found = listed(*(f"{folder}/{label}/1.jpg" for folder in folders for label in ("cat", "dog")))
+    assert {split for split in found.published if split in ("train", "val", "test")} == splits

@@ -418,10 +418,15 @@ def test_pictures_of_classes_not_asked_for_are_not_read() -> None:
 
     strict = Strict(files)
     index = read_index_of("classification", strict, Limits())
-    contract = replace(CLASSIFICATION, classes=["cat"])
+    contract = replace(CLASSIFICATION, classes=["cat", "owl"])
     found = validate(strict, index, contract, rules.run, "test", Workers())
-    assert failed(found) == []
-    assert found.examples == {"class": ["cat"], "train": [3], "val": [3]}
+    assert found.examples == {"class": ["cat", "owl"], "train": [3, 0], "val": [3, 0]}
+
+
+def test_one_class_is_nothing_to_learn() -> None:
+    files = {name: data for name, data in image_folder().items() if "dog" not in name}
+    with pytest.raises(UserError, match="one class only, 'cat'"):
+        judge(files, CLASSIFICATION)
 
 
 def test_an_empty_archive_is_an_error() -> None:

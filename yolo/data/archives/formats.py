@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import io
 import os
 import shutil
 import stat
@@ -9,7 +10,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -22,6 +23,8 @@ _CHUNK = 1 << 20
 _FREE_EXPANSION = 64 << 20
 _UTF8 = 0x800
 """Flag of a zip member."""
+_EAST_ASIAN = ("gbk", "cp932", "big5", "euc_kr")
+"""Encodings of Windows in China, Japan, Taiwan and Korea."""
 
 
 class Entry(NamedTuple):
@@ -39,7 +42,8 @@ class Entry(NamedTuple):
     kind: int
 
 
-Members = Iterable[tuple[str, Entry]]
+Member = tuple[str, Entry]
+Members = Iterable[Member]
 
 
 def open_archive(path: Path, expansion: int, temporary: list[Path]) -> tuple[Path, Members]:
@@ -96,6 +100,9 @@ def _tar_members(path: Path, blob: Path) -> Iterator[tuple[str, Entry]]:
                         "pack the data again as plain files (tar --dereference --hard-dereference)"
                     )
                 size = member.size
+                if name.lower().endswith(".tar"):
+                    yield from _inner_tar(path, blob, name, member)
+                    continue
                 yield name, Entry(0, member.offset_data, size, size, 0, PLAIN)
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError) as error:
@@ -103,6 +110,61 @@ def _tar_members(path: Path, blob: Path) -> Iterator[tuple[str, Entry]]:
         raise UserError(f"{path} is not a readable archive ({error}); {_REMEDY}") from None
     with blob.open("rb") as file:
         _check_end(path, file, end)
+
+
+def _inner_tar(path: Path, blob: Path, name: str, outer: tarfile.TarInfo) -> Iterator[Member]:
+    """Members of a tar in a tar, in a folder of its name, as ILSVRC packs each class."""
+    folder = name[: -len(".tar")]
+    where = f"{path}: member {name}"
+    try:
+        with blob.open("rb") as file:
+            window = _Window(file, outer.offset_data, outer.size)
+            with tarfile.open(fileobj=window, mode="r:", encoding="utf-8") as tar:  # type: ignore[call-overload]
+                while (member := tar.next()) is not None:
+                    tar.members = []  # type: ignore[attr-defined]
+                    if member.isdir():
+                        continue
+                    inner = _clean_name(member.name, path)
+                    if not member.isreg() or member.issparse() or member.size < 0:
+                        raise UserError(f"{where}: {inner} is {_kind(member)}, which is not read")
+                    if member.offset_data + member.size > outer.size:
+                        raise UserError(f"{where} is truncated; get the archive again")
+                    start = outer.offset_data + member.offset_data
+                    yield f"{folder}/{inner}", Entry(0, start, member.size, member.size, 0, PLAIN)
+                window.seek(tar.offset)
+                end = window.read(tarfile.BLOCKSIZE)
+            if len(end) < tarfile.BLOCKSIZE or any(end):
+                raise UserError(f"{where} is truncated or damaged; get the archive again")
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise UserError(f"{where} is not a readable tar ({error}); get it again") from None
+
+
+class _Window(io.RawIOBase):
+    """A part of a file as a file of its own, read only."""
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self._file, self._start, self._size, self._place = file, start, size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._place, 0)
+        self._file.seek(self._start + self._place)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._place += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = origin + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 _REMEDY = "it is truncated, damaged or of another kind than tar, tar.gz, zip: get it again"
@@ -132,9 +194,9 @@ def _zip_members(path: Path, expansion: int) -> Iterator[tuple[str, Entry]]:
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
         raise UserError(f"{path} is not a readable archive ({error}); {_REMEDY}") from None
     _check_expansion(path, sum(info.file_size for info in infos), expansion)
-    for info in infos:
+    for info, name in zip(infos, _zip_names(infos), strict=True):
         # some Windows programs separate folders by a backslash, against the format
-        name = _zip_name(info).replace("\\", "/")
+        name = name.replace("\\", "/")
         if name.endswith("/"):
             continue
         name = _clean_name(name, path)
@@ -155,14 +217,38 @@ def _zip_members(path: Path, expansion: int) -> Iterator[tuple[str, Entry]]:
         )
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The member's name; some programs write UTF-8 without the flag that says so."""
-    if info.flag_bits & _UTF8 or info.filename.isascii():
-        return info.filename
+def _zip_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Names of the members, also where a program wrote another encoding than the format allows.
+
+    The format knows UTF-8, which a flag announces, and cp437. Some programs write UTF-8 without the
+    flag; Windows in East Asia writes its own encoding.
+    """
+    foreign = [
+        info.filename.encode("cp437")
+        for info in infos
+        if not info.flag_bits & _UTF8 and not info.filename.isascii()
+    ]
+    if not foreign:
+        return [info.filename for info in infos]
+    encoding = _encoding_of(foreign)
+    return [
+        info.filename
+        if info.flag_bits & _UTF8
+        else info.filename.encode("cp437").decode(encoding, "replace")
+        for info in infos
+    ]
+
+
+def _encoding_of(names: Sequence[bytes]) -> str:
+    from charset_normalizer import from_bytes
+
+    together = b"\n".join(names)
     try:
-        return info.filename.encode("cp437").decode("utf-8")
+        together.decode("utf-8")
+        return "utf-8"
     except UnicodeError:
-        return info.filename
+        likely = from_bytes(together, cp_isolation=[*_EAST_ASIAN, "cp1252", "cp437"]).best()
+    return likely.encoding if likely and likely.encoding in _EAST_ASIAN else "cp437"
 
 
 def _inflate(path: Path, expansion: int, temporary: list[Path]) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo.data.archives.parquet import suffix_of
+from yolo.data.archives.parquet import split_and_shard, suffix_of
 from yolo.errors import UserError
 
 ENDING = ".objects.json"
@@ -40,7 +40,7 @@ def files(path: Path) -> Iterator[tuple[str, bytes]]:
     import pyarrow
     import pyarrow.parquet
 
-    split, _, shard = path.name.split(".")[0].partition("-")
+    split, shard = split_and_shard(path)
     row = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:

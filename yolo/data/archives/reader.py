@@ -17,6 +17,8 @@ from yolo.data.archives.formats import DEFLATED, PLAIN, Entry
 from yolo.errors import UserError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip", ".parquet")
+_TEXTS = (".md", ".json", ".txt", ".yaml", ".py")
+"""Files of a Hugging Face repository beside its data."""
 _UNSUPPORTED = (".rar", ".7z", ".bz2", ".xz", ".zst")
 _CHUNK = 1 << 20
 _ZIP_HEADER = struct.Struct("<4s22xHH")
@@ -40,7 +42,8 @@ class Archives:
     """Every file of an archive, of a folder of archives, or of a plain folder, by its name.
 
     A folder without subfolders that holds at least one archive stands for these archives together
-    (`data/raw/<set>/`); any other folder for the files below it, links followed.
+    (`data/raw/<set>/`). So does a folder of parquet files and texts about them, as Hugging Face
+    publishes sets. Any other folder stands for the files below it, links followed.
 
     Reads are safe from threads and in forked or pickled copies. `tar` and `zip` are read where they
     lie; `tar.gz` and `parquet` are inflated once into a temporary file, which `close` removes.
@@ -271,14 +274,31 @@ def _inflated(inflater: Any, data: bytes) -> Iterator[bytes]:
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """Archives of a folder that has files only; empty for a plain folder of data."""
+    """Archives of a folder that has files only, or of a Hugging Face repository.
+
+    Empty for a plain folder of data.
+    """
     children = sorted(folder.iterdir())
     files = [child for child in children if child.is_file()]
     archives = [file for file in files if file.name.lower().endswith(SUFFIXES)]
     if len(files) < len(children):
-        return []
+        return _parquet_below(folder)
     for file in files:
         if file.name.lower().endswith(_UNSUPPORTED):
             kinds = ", ".join(SUFFIXES)
             raise UserError(f"{file} is of a kind that is not read; pack it as one of {kinds}")
     return archives
+
+
+def _parquet_below(folder: Path) -> list[Path]:
+    """The parquet files below a folder in which all other files describe them; else nothing."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            lower = name.lower()
+            if lower.endswith(".parquet"):
+                found.append(Path(root, name))
+            elif not lower.startswith((".", "readme", "license")) and not lower.endswith(_TEXTS):
+                return []
+    return found

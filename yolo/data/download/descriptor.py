@@ -24,7 +24,7 @@ def _url(address: str) -> str:
     return address
 
 
-class Archive(Block):
+class PublishedFile(Block):
     """A published file, the same bytes at each of `urls`; they are tried in order."""
 
     name: Annotated[Text, AfterValidator(_file_name)]
@@ -49,6 +49,13 @@ class Archive(Block):
         return ("md5", self.md5) if self.md5 else None
 
 
+class Archive(PublishedFile):
+    """An archive that a set needs."""
+
+    alternatives: list[PublishedFile] = Field(default_factory=list)
+    """Other files with the same data (a zip beside a tar), tried when no address of it answers."""
+
+
 class Revision(Block):
     """A data set on Hugging Face at a commit; its parquet files are fetched."""
 
@@ -68,7 +75,7 @@ class Published(_Descriptor):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [archive.name for archive in self.archives]
+        names = [file.name for one in self.archives for file in (one, *one.alternatives)]
         if len(set(names)) < len(names):
             raise ValueError(f"has archives of one name among {names}")
         return self

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo.data.archives.reader import Archives, Limits
-from yolo.data.download.descriptor import Archive
+from yolo.data.download.descriptor import Archive, PublishedFile
 from yolo.data.download.remote_file import TransferError, open_at
 from yolo.errors import UserError
 from yolo.files import digest, write_json
@@ -54,7 +54,7 @@ def fetch_all(
             too little room on the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [a for a in archives if not (folder / a.name).exists()]
+    missing = [a for a in archives if not any((folder / f.name).exists() for f in _files(a))]
     needed = sum((a.size or 0) - _size(_part(a, folder)) for a in missing)
     _check_room(folder, needed, ", ".join(a.name for a in missing))
     return [fetch(archive, folder, patience, limits) for archive in archives]
@@ -63,46 +63,65 @@ def fetch_all(
 def fetch(
     archive: Archive, folder: Path, patience: Patience = Patience(), limits: Limits | None = None
 ) -> Path:
-    """Fetch one archive, as `fetch_all` does."""
-    path = folder / archive.name
-    record = folder / f"{archive.name}.json"
-    if path.exists():
-        if _is_right(archive, path, record):
-            print(f"{archive.name} is there already and verified", file=sys.stderr)
-            return path
-        print(f"{archive.name} is there but is not what is wanted; fetching it", file=sys.stderr)
-        path.unlink()
-    part = _part(archive, folder)
-    reasons = []
-    for url in archive.urls:
-        try:
-            _fetch_from(url, archive, part, patience, limits)
-            break
-        except TransferError as error:
-            reasons.append(f"  {url}: {error}")
-    else:
-        raise UserError(
-            f"{archive.name} could not be fetched:\n" + "\n".join(reasons) + "\n"
-            "Check the network and try again (what has arrived is kept), add a mirror to the "
-            "descriptor, or fetch it by other means and set data.<set>.source to its path. When "
-            "every mirror has another checksum or size, the published file has changed: make sure "
-            "of it, then correct the descriptor."
-        )
-    if archive.checksum is None:
+    """Fetch one archive or an alternative of it, as `fetch_all` does."""
+    for file in _files(archive):
+        if _is_here(file, folder):
+            return folder / file.name
+    reasons: list[str] = []
+    for file in _files(archive):
+        for url in file.urls:
+            try:
+                _fetch_from(url, file, _part(file, folder), patience, limits)
+            except TransferError as error:
+                print(f"{url}: {error}", file=sys.stderr)
+                reasons.append(f"  {url}: {error}")
+            else:
+                return _keep(file, folder)
+    raise UserError(
+        f"{archive.name} could not be fetched:\n" + "\n".join(reasons) + "\n"
+        "Check the network and try again (what has arrived is kept), add a mirror to the "
+        "descriptor, or fetch it by other means and set data.<set>.source to its path. When "
+        "every mirror has another checksum or size, the published file has changed: make sure "
+        "of it, then correct the descriptor."
+    )
+
+
+def _files(archive: Archive) -> list[PublishedFile]:
+    """The archive and its alternatives, in the order in which they are tried."""
+    return [archive, *archive.alternatives]
+
+
+def _is_here(file: PublishedFile, folder: Path) -> bool:
+    """Whether the file is there and right; remove one that is not."""
+    path = folder / file.name
+    if not path.exists():
+        return False
+    if _is_right(file, path, _record(file, folder)):
+        print(f"{file.name} is there already and verified", file=sys.stderr)
+        return True
+    print(f"{file.name} is there but is not what is wanted; fetching it", file=sys.stderr)
+    path.unlink()
+    return False
+
+
+def _keep(file: PublishedFile, folder: Path) -> Path:
+    """Give the complete partial file its name; record the sum of one that had none."""
+    path, part = folder / file.name, _part(file, folder)
+    if file.checksum is None:
         found = digest(part)
         print(
-            f"{archive.name}: no checksum was known; sha256 {found} is recorded "
+            f"{file.name}: no checksum was known; sha256 {found} is recorded "
             "(write it into the descriptor to make it binding)",
             file=sys.stderr,
         )
-        write_json(record, {"urls": archive.urls, "sha256": found})
+        write_json(_record(file, folder), {"urls": file.urls, "sha256": found})
     part.replace(path)
     _note(part).unlink(missing_ok=True)
     return path
 
 
 def _fetch_from(
-    url: str, archive: Archive, part: Path, patience: Patience, limits: Limits | None
+    url: str, archive: PublishedFile, part: Path, patience: Patience, limits: Limits | None
 ) -> None:
     """Complete `part` from one address and verify it; `TransferError` when that cannot be done."""
     failures = most = 0
@@ -133,7 +152,7 @@ def _fetch_from(
         patience.sleep(wait)
 
 
-def _transfer(url: str, archive: Archive, part: Path, patience: Patience) -> bool:
+def _transfer(url: str, archive: PublishedFile, part: Path, patience: Patience) -> bool:
     """Append what is missing to `part`; return whether some of it was there before."""
     validator = _prepare(url, archive, part)
     offset = _size(part)
@@ -142,9 +161,9 @@ def _transfer(url: str, archive: Archive, part: Path, patience: Patience) -> boo
     timeouts = (patience.connect_timeout, patience.read_timeout)
     with open_at(url, offset, validator, timeouts) as body:
         if None not in (archive.size, body.total) and body.total != archive.size:
-            raise TransferError(
-                f"it has {body.total} bytes, {archive.size} are expected", permanent=True
-            )
+            size = f"it has {body.total} bytes, {archive.size} are expected"
+            page = _WEB_PAGE if _is_page(next(iter(body.chunks), b"")) else ""
+            raise TransferError(page + size, permanent=True)
         if body.total is not None:
             _check_room(part.parent, body.total - body.start, archive.name)
         write_json(
@@ -172,7 +191,7 @@ def _transfer(url: str, archive: Archive, part: Path, patience: Patience) -> boo
     return body.start > 0
 
 
-def _prepare(url: str, archive: Archive, part: Path) -> str | None:
+def _prepare(url: str, archive: PublishedFile, part: Path) -> str | None:
     """Discard a partial file that may be of another content; return its version at this address."""
     note = _read_note(_note(part))
     checksum = list(archive.checksum) if archive.checksum else None
@@ -190,7 +209,10 @@ class _WrongContent(Exception):
     """Everything has arrived, but it is not what it should be."""
 
 
-def _verify(archive: Archive, path: Path, limits: Limits | None) -> None:
+def _verify(archive: PublishedFile, path: Path, limits: Limits | None) -> None:
+    with path.open("rb") as file:
+        if _is_page(file.read(512)):
+            raise _WrongContent(f"{_WEB_PAGE}perhaps a firewall's or a login's")
     size = _size(path)
     if archive.size is not None and size != archive.size:
         raise _WrongContent(f"{archive.name} has {size} bytes, {archive.size} are expected")
@@ -208,7 +230,14 @@ def _verify(archive: Archive, path: Path, limits: Limits | None) -> None:
         raise _WrongContent(f"what it sent is no archive ({error})") from None
 
 
-def _is_right(archive: Archive, path: Path, record: Path) -> bool:
+_WEB_PAGE = "it sent a web page in place of the archive: "
+
+
+def _is_page(head: bytes) -> bool:
+    return head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html", b"<head"))
+
+
+def _is_right(archive: PublishedFile, path: Path, record: Path) -> bool:
     """Whether the file that is there is the one that is wanted."""
     if archive.size is not None and _size(path) != archive.size:
         return False
@@ -226,7 +255,12 @@ def _check_room(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _part(archive: Archive, folder: Path) -> Path:
+def _record(file: PublishedFile, folder: Path) -> Path:
+    """Where the sum of a file without a known one is recorded."""
+    return folder / f"{file.name}.json"
+
+
+def _part(archive: PublishedFile, folder: Path) -> Path:
     return folder / f"{archive.name}.part"
 
 

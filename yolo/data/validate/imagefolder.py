@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from yolo.data.validate.index import IMAGES, Files, Index, Record, extension, visible
+from yolo.data.validate.split_names import split_called
 
 _LAYOUT = "folders of classes"
-_SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
 def read(files: Files) -> Index | None:
     """Find `SPLIT/CLASS/…` at any depth, else `CLASS/…`; an image is called by its member's name.
 
-    An image in a split's folder but in no class's has no label. None when there is no image.
+    A split may lie in several folders (Kaggle's `train.X1`, `train.X2`). An image in a split's
+    folder but in no class's has no label. None when there is no image.
     """
     everything = visible(files.names())
     names = [name for name in everything if extension(name) in IMAGES]
@@ -35,14 +36,14 @@ def read(files: Files) -> Index | None:
         label = parts[name][place + 1] if len(parts[name]) - place > 2 else None
         records[name] = Record(name, name, label=label)
         folder = "/".join(parts[name][: place + 1])
-        for split in {_SPLITS[parts[name][place].lower()], folder}:
+        for split in {split_called(parts[name][place]) or folder, folder}:
             published.setdefault(split, []).append(name)
     return Index("classification", _LAYOUT, records, published, ignored=ignored)
 
 
 def _split_place(parts: Sequence[str]) -> int | None:
     """Index of the outermost folder that is called as a split."""
-    return next((i for i, part in enumerate(parts[:-1]) if part.lower() in _SPLITS), None)
+    return next((i for i, part in enumerate(parts[:-1]) if split_called(part)), None)
 
 
 def _by_class(names: Sequence[str]) -> dict[str, Record]:

@@ -1,6 +1,6 @@
 """Tell the layout of a set by its content, and read its index."""
 
-from yolo.data.validate import coco, csv_boxes, hf_objects, imagefolder, voc, yolo_txt
+from yolo.data.validate import coco, csv_boxes, hf_objects, imagefolder, imagenet, voc, yolo_txt
 from yolo.data.validate.index import IMAGES, Files, Index, Kind, Limits
 from yolo.errors import UserError
 
@@ -14,7 +14,7 @@ def read_index(files: Files, limits: Limits) -> Index:
     Raises:
         UserError: The set holds no images, or a file that describes it is damaged.
     """
-    index = _find(files, limits)
+    index = imagenet.read(files) or _find(files, limits)
     if index is None:
         raise UserError(f"{files.path} {_NO_IMAGES}; {_KNOWN}; {_FOLDERS}")
     return index
@@ -26,7 +26,9 @@ def read_index_of(kind: Kind, files: Files, limits: Limits) -> Index:
     Raises:
         UserError: As `read_index`; or the set is of the other kind.
     """
-    index = _find(files, limits)
+    # ImageNet publishes boxes beside its classes.
+    index = imagenet.read(files) if kind == "classification" else None
+    index = index or _find(files, limits)
     if index is None:
         known = _KNOWN if kind == "detection" else _FOLDERS
         raise UserError(f"{files.path} {_NO_IMAGES}; {known}")

@@ -17,14 +17,17 @@ _NAMES = {
 }
 USUAL = ("train", "val", "trainval", "test")
 _WORDS = re.compile(r"[a-z]+")
+_PART = re.compile(r"[._ -](?:x|part|split)?[._ -]?\d*$")
+"""What numbers the parts of a split: Kaggle's `train.X1`, `train_part2`; `val.X`."""
 
 
 def split_called(name: str) -> str | None:
     """Our name for a split that is called so, whatever the case: `Validation` → `val`.
 
-    A year or number behind it is no part of the name (`train2017`); None: not a split's name.
+    A year, a number or the part's number behind it is no part of the name (`train2017`,
+    `train.X1`); None: not a split's name.
     """
-    lower = name.lower().strip()
+    lower = _PART.sub("", name.lower().strip())
     bare = lower.rstrip("0123456789") or lower
     return _NAMES.get(bare.rstrip("_- ").replace("_", "").replace("-", ""))
 

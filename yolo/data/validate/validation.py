@@ -157,6 +157,11 @@ def validate(
         raise UserError(
             f"{problem}; rename it in the data, or name the classes to use (data.<set>.classes)"
         )
+    if not detection and len(classes) == 1:
+        raise UserError(
+            f"{files.path} holds images of one class only, {classes[0]!r}, from which a classifier "
+            "has nothing to learn; it needs a folder for each of two or more classes"
+        )
     if detection:
         mark_collisions(images, tables["objects"], classes, contract.grid)
     row_rules = (rules.detection_rules if detection else rules.image_rules)(classes)
