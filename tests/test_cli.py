@@ -90,8 +90,8 @@ def test_predict_goes_on_after_an_unreadable_file(project: Path) -> None:
         (["models"], "no image in models"),
         (["album", "--weights", "album/notes.txt"], "not a whole safetensors file"),
         (["album", "--model", "detector@v1.0.0"], "detector@v1.0.0 cannot be fetched from"),
-        (["album", "--model", "a@v1.0.0", "--weights", "b"], "--weights and --model each name"),
-        (["album", "--repo", "."], "--repo is the project of a released --model"),
+        (["album", "--model", "a@v1.0.0", "--weights", "b"], "--weights and --model exclude each other"),
+        (["album", "--repo", "."], "--repo goes with --model"),
     ],
 )
 def test_predict_refuses_with_one_message(

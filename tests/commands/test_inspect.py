@@ -118,7 +118,7 @@ def test_a_detector_memorises_pictures_with_distinct_cells(project: Path) -> Non
         "--grid", "4", "--batches", "600",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "pictures: image 0, image 1" in result.stdout
+    assert "images: image 0, image 1" in result.stdout
     assert result.stdout.splitlines()[-1] == "memorised"
 
 

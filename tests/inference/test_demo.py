@@ -163,7 +163,7 @@ def test_an_upload_that_is_no_picture_is_refused(port: int) -> None:
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
     for body in (b"", b"no image", svg, picture("GIF"), b"%!PS-Adobe-3.0\n(x) run\n"):
         status, said = refusal(port, body)
-        assert status == 400 and "is no JPEG, PNG" in said
+        assert status == 400 and "is not a JPEG, PNG" in said
     for kind in ("JPEG", "PNG"):
         whole = picture(kind)
         status, said = refusal(port, whole[: len(whole) // 2])
@@ -268,7 +268,7 @@ def test_a_browser_drops_a_picture_and_moves_the_threshold(port: int) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
         page.set_input_files("#file", {"name": "a", "mimeType": "image/png", "buffer": b"none"})
-        expect(page.get_by_role("status")).to_contain_text("is no JPEG, PNG")
+        expect(page.get_by_role("status")).to_contain_text("is not a JPEG, PNG")
         expect(boxes).to_have_count(0)
         browser.close()
     # the refusal is told in the console, too

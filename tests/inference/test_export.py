@@ -190,7 +190,7 @@ def test_the_backend_onnx_finds_the_same_and_exports_once(
 
 def test_a_foreign_or_damaged_onnx_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no graph")
-    with pytest.raises(UserError, match="no readable ONNX file"):
+    with pytest.raises(UserError, match="not a readable ONNX file"):
         yolo.load(tmp_path / "text.onnx")
     with pytest.raises(UserError, match="no weights file"):
         yolo.load(tmp_path / "gone.onnx")
@@ -244,5 +244,5 @@ def test_an_onnx_file_reads_no_other_file(honest: Path, tmp_path: Path) -> None:
         del weights.external_data[:]
         weights.external_data.add(key="location", value=place)
         onnx.save(model, tmp_path / "inner/d.onnx")
-        with pytest.raises(UserError, match="no readable ONNX file"):
+        with pytest.raises(UserError, match="not a readable ONNX file"):
             yolo.load(tmp_path / "inner/d.onnx")

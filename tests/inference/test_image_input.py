@@ -94,7 +94,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:40])
     for name, why in (
         ("empty.jpg", "it is empty"),
-        ("text.jpg", "no image"),
+        ("text.jpg", "not an image"),
         ("cut.png", "truncated"),
         ("gone.jpg", "No such file"),
         (".", "Is a directory"),
