@@ -59,6 +59,7 @@ class Trainer:
         tracker: Tracker | None,
     ) -> None:
         self._task, self._optimisation = task, optimisation
+        self._order = SampleOrder(task.images, seed)
         self._seed, self._validate_every = seed, validate_every
         self._folder = folder.path if folder is not None else None
         self._runtime, self._tracker = runtime, tracker
@@ -174,10 +175,9 @@ class Trainer:
 
     def _load(self, first: int, last: int) -> Iterator[Batch]:
         """This process's micro-batches of the updates `first` to `last`."""
-        order = SampleOrder(self._task.images, self._seed)
         accelerator = self._accelerator
         sampler = BatchSampler(
-            order,
+            self._order,
             first,
             last,
             self._optimisation.batch,
@@ -196,8 +196,7 @@ class Trainer:
         """A forward and backward pass on `size` images of the next update."""
         self._micro_batch = size
         self._network.train()
-        order, first = SampleOrder(self._task.images, self._seed), self._state.batch + 1
-        sampler = BatchSampler(order, first, first, self._optimisation.batch, size)
+        sampler = self._whole_update(self._state.batch + 1)
         batch = next(iter(self._task.batches(sampler, 0))).to(self._device)
         with self._accelerator.autocast():
             outputs = self._network(self._task.inputs(batch))
@@ -215,8 +214,8 @@ class Trainer:
 
     def _whole_update(self, update: int) -> BatchSampler:
         """The micro-batches of an update, those of all processes."""
-        order = SampleOrder(self._task.images, self._seed)
-        return BatchSampler(order, update, update, self._optimisation.batch, self._micro_batch)
+        batch = self._optimisation.batch
+        return BatchSampler(self._order, update, update, batch, self._micro_batch)
 
     def _validate(self, update: int, console: Console) -> None:
         """Validate in the main process; add a row to the curves, the log and the tracker."""
