@@ -127,6 +127,13 @@ def test_every_wrong_key_is_reported_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(("value", "text"), [(7, "7"), (True, "true"), (0.5, "0.5")])
+def test_a_value_that_yaml_makes_no_text_is_to_be_quoted(value: object, text: str) -> None:
+    said = refusal(lambda d: d["data"]["detection"].update(classes=["cat", value]))
+    assert said.startswith(f"params.yaml: data.detection.classes.1 is {value!r}; it should be text")
+    assert f'("{text}")' in said
+
+
 def test_whole_numbers_count_as_floats_and_nothing_else_is_converted() -> None:
     document = YAML(typ="safe", pure=True).load(BASE)
     document["model"]["width"] = 1

@@ -1,6 +1,7 @@
 """Read `params.yaml` and turn parts of it into typed objects, with errors that name the key."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,7 +65,11 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"missing key {key}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key} is {problem['input']!r}; it {message}"
+    value = problem["input"]
+    if problem["type"] == "string_type" and isinstance(value, bool | int | float | date):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        message = f'should be text: write it in quotes ("{text}"), which YAML needs here'
+    return f"{key} is {value!r}; it {message}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
