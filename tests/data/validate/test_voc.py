@@ -204,3 +204,95 @@ def test_leftovers_of_operating_systems_are_no_data() -> None:
 
 def test_what_holds_no_voc_data_is_none() -> None:
     assert read(MemoryFiles({"train/cat/1.jpg": b"", "notes.xml": b"<html/>"})) is None
+
+
+JPG = picture(1)
+ARRANGEMENTS = {
+    "beside each other": {"a.jpg": JPG, "a.xml": annotation()},
+    "two folders": {"images/a.jpg": JPG, "annots/a.xml": annotation()},
+    "capitals": {"IMAGES/a.JPG": JPG, "ANNOTATIONS/a.XML": annotation()},
+    "another case": {"jpegimages/a.jpg": JPG, "annotations/a.xml": annotation()},
+    "xml below the images": {"a.jpg": JPG, "xmls/a.xml": annotation()},
+    "images below the xml": {"img/a.jpg": JPG, "a.xml": annotation()},
+    "nested": {"JPEGImages/x/images/a.jpg": JPG, "Annotations/x/images/a.xml": annotation()},
+    "nested the other way": {"s/images/x/a.jpg": JPG, "s/annotations/x/a.xml": annotation()},
+    "one of them flat": {"JPEGImages/x/y/a.jpg": JPG, "Annotations/a.xml": annotation()},
+    "folders of any name": {"my photos/a.jpg": JPG, "my boxes/a.xml": annotation()},
+    "a namespace": {"a.jpg": JPG, "a.xml": b'<annotation xmlns="u:x"><object/></annotation>'},
+    "a root in capitals": {"a.jpg": JPG, "a.xml": b"<ANNOTATION><object/></ANNOTATION>"},
+}
+
+
+@pytest.mark.parametrize("files", ARRANGEMENTS.values(), ids=list(ARRANGEMENTS))
+def test_images_and_xml_may_lie_anywhere(files: dict[str, bytes]) -> None:
+    found = index(files)
+    [record] = found.records.values()
+    assert {record.image, record.annotation} == set(files)
+    assert record.name.rpartition("/")[2] == "a"
+    assert record.listing == "ok"
+
+
+def test_of_two_folders_with_the_same_images_voc_s_counts() -> None:
+    files = {"JPEGImages/a.jpg": JPG, "images/a.jpg": JPG, "Annotations/a.xml": annotation()}
+    found = index(files)
+    assert found.records["a"].image == "JPEGImages/a.jpg"
+    assert found.records["a"].listing == "ok"
+    assert [record.annotated for record in found.records.values()] == [True, False]
+
+
+def test_xml_that_is_no_annotation_is_no_data() -> None:
+    files = {"a.jpg": JPG, "a.xml": annotation(), "meta.xml": b"<info/>"}
+    assert list(index(files).records) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("xml", "name"),
+    [
+        (b"<annotation><objects><object><name>cat</name></object></objects></annotation>", "cat"),
+        (b"<annotations><annotation><object><name>cat</name></object></annotation></annotations>",
+         "cat"),
+        (b"<Annotation><Object><Name>cat</Name></Object></Annotation>", "cat"),
+    ],
+)  # fmt: skip
+def test_wrappers_and_cases_are_read(xml: bytes, name: str) -> None:
+    [found] = parse(xml).objects
+    assert found.name == name
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("GBK", "\u732b"), ("windows-1251", "\u043a\u043e\u0442"), ("big5", "\u8c93")],
+)
+def test_declared_encodings_are_read(encoding: str, name: str) -> None:
+    text = (
+        f'<?xml version="1.0" encoding="{encoding}"?>' + annotation([(name, (1, 1, 9, 9))]).decode()
+    )
+    assert parse(text.encode(encoding)).objects[0].name == name
+
+
+def test_tags_in_another_case_are_read_and_noted() -> None:
+    data = annotation(flags="<Difficult>1</Difficult>")
+    parsed = parse(data)
+    assert (parsed.objects[0].difficult, parsed.odd_tags) == ("1", "Difficult")
+    assert parse(annotation()).odd_tags == ""
+
+
+@pytest.mark.parametrize(
+    ("xml", "words"),
+    [
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "klingon, which is not"),
+        ("<annotation><name>\u00e9</name></annotation>".encode("cp1252"), "save it as UTF-8"),
+        (b"<annotations><image name='a'><box/></image></annotations>", "CVAT's own format"),
+        (b"<annotation>" * 200_000, "not readable XML"),
+    ],
+)
+def test_what_cannot_be_read_says_what_to_do(xml: bytes, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse(xml)
+
+
+def test_an_image_that_is_missing_is_looked_for_by_its_name() -> None:
+    files = {"Annotations/a.xml": annotation(), "JPEGImages/a.HEIC": b"x", "b.png": JPG}
+    assert index(files).records["a"].absent == (
+        "JPEGImages/a.HEIC is there, but HEIC is not read: convert it to JPEG or PNG"
+    )

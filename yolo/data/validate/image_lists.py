@@ -2,16 +2,18 @@
 
 import codecs
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Find = Callable[[str], str | None]
 """The name of the image that a text of a list means; None: no image is called so."""
 
 _ENCODINGS = ("cp1252", "gb18030", "shift_jis", "cp949", "big5", "cp1251")
-"""Tried in this order for a list that is no UTF-8; the one in which most lines name images wins."""
+"""Tried in this order where lines of UTF-8 name no image; the one in which most do wins."""
 _COLUMN = re.compile(r"(.*\S)[\s,;]+[+-]?[0-9]+")
 """A second column, as VOC's lists per class have."""
+
+_FLAGS = ("-1", "0", "1", "+1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +34,28 @@ def read_list(data: bytes, find: Find) -> list[Line]:
     A line may hold an id, a file name or a path, quotes around it and a second column behind it.
     Each line is first taken as it stands.
     """
-    candidates = [_lines(text, find) for text in _texts(data)]
-    return max(candidates, key=_found)
+    best: list[Line] = []
+    for text in _readings(data):
+        lines = _lines(text, find)
+        if not best or _found(lines) > _found(best):
+            best = lines
+        if _found(best) == len(best):
+            break
+    return best
 
 
-def _texts(data: bytes) -> list[str]:
-    """The text; in several readings when it does not tell its encoding."""
+def _readings(data: bytes) -> Iterator[str]:
+    """The text, the most probable reading first: some Chinese words are valid UTF-8 in GBK too."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return [data.decode("utf-16", "replace")]
-    try:
-        return [data.decode("utf-8-sig")]
-    except UnicodeDecodeError:
-        readings = []
-        for encoding in _ENCODINGS:
-            try:
-                readings.append(data.decode(encoding))
-            except UnicodeDecodeError:
-                continue
-        return readings or [data.decode("utf-8-sig", "replace")]
+        yield data.decode("utf-16", "replace")
+        return
+    encodings = ("utf-8-sig",) if data.isascii() else ("utf-8-sig", *_ENCODINGS)
+    for encoding in encodings:
+        try:
+            yield data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    yield data.decode("utf-8-sig", "replace")
 
 
 def _lines(text: str, find: Find) -> list[Line]:
@@ -62,17 +68,16 @@ def _lines(text: str, find: Find) -> list[Line]:
 
 
 def _named(line: str, find: Find) -> list[tuple[str, str | None]]:
-    texts = [line, *_bare(line)]
-    for text in texts:
-        image = find(text)
-        if image is not None:
-            return [(text, image)]
-    cells = [_unquoted(cell) for cell in re.split(r"[,;\t]", line)]
-    found = [(cell, find(cell)) for cell in cells if cell]
-    if found and all(image is not None for _, image in found):
+    if (image := find(line)) is not None:
+        return [(line, image)]
+    cells = [cell for text in re.split(r"[,;\t]", line) if (cell := _unquoted(text))]
+    found = [(cell, find(cell)) for cell in cells]
+    if len(found) > 1 and cells[-1] not in _FLAGS and all(image for _, image in found):
         return found
-    if found and found[0][1] is not None:
-        return found[:1]
+    texts = [*_bare(line), *cells[:1]]
+    for text in texts:
+        if (image := find(text)) is not None:
+            return [(text, image)]
     return [(texts[-1], None)]
 
 
