@@ -434,3 +434,110 @@ def test_an_empty_archive_is_an_error() -> None:
         judge({})
     with pytest.raises(UserError, match=r"holds no images.*train/CLASS/IMAGE"):
         judge({}, CLASSIFICATION)
+
+
+# Labels that are wrong without being broken.
+
+
+def test_an_object_annotated_twice_is_listed_and_can_be_dropped() -> None:
+    objects = [("cat", (2, 2, 8, 8)), ("cat", (30, 20, 38, 28)), ("cat", (2, 2, 8, 8))]
+    files = damaged({XML: annotation(objects)})
+    rows = [one for one in findings(judge(files)) if one[2] != "cell_collision"]
+    assert rows == [(XML, 3, "duplicate_object", "is object 1 again", "warn")]
+    found = judge(files, policies={"duplicate_object": "drop_object"})
+    assert found.objects is not None
+    assert found.objects["image_row"].count(1) == 2
+
+
+@pytest.mark.parametrize("other", ["3", "6"])
+def test_the_same_image_with_other_boxes_is_listed_also_within_a_split(other: str) -> None:
+    changes = {
+        f"JPEGImages/{other}.jpg": clean_set()[f"{ROOT}/{JPG}"],
+        f"Annotations/{other}.xml": annotation([("cat", (9, 9, 30, 29))]),
+    }
+    found = judge(damaged(changes), policies={"duplicate_image": "warn"})
+    rows = [one for one in findings(found) if one[2] == "conflicting_copy"]
+    assert [(file, value) for file, _, _, value, _ in rows] == [
+        (JPG, f"has the same bytes as {other}, but other objects"),
+        (f"JPEGImages/{other}.jpg", "has the same bytes as 2, but other objects"),
+    ]
+
+
+def test_the_same_image_with_the_same_boxes_is_no_conflict() -> None:
+    files = damaged({"JPEGImages/3.jpg": clean_set()[f"{ROOT}/{JPG}"]})
+    assert findings(judge(files)) == []
+
+
+@pytest.mark.parametrize("other", ["Cat", "cat ", "ca_t", "CAT", "c at", "c-at", "\uff43at"])
+def test_classes_that_people_take_for_one_are_listed(other: str) -> None:
+    found = judge(damaged({XML: annotation([(other, (2, 2, 8, 8))])}))
+    lines = [lines for rule, lines in found.warnings if rule.name == "similar_classes"]
+    if other.strip() == "cat":
+        assert lines == []
+        return
+    assert sorted(lines[0]) == sorted([f"cat: also {other!r}", f"{other}: also 'cat'"])
+    refused = judge(
+        damaged({XML: annotation([(other, (2, 2, 8, 8))])}), policies={"similar_classes": "fail"}
+    )
+    assert failed(refused) == ["similar_classes"]
+
+
+@pytest.mark.parametrize("name", ["cat\u200b", "cat/dog", "a\\b", "x" * 201])
+def test_a_class_that_cannot_be_one_is_named_with_its_file(name: str) -> None:
+    files = damaged({XML: annotation([("cat", (2, 2, 8, 8)), (name, (30, 20, 38, 28))])})
+    found = judge(files)
+    assert failed(found) == ["invalid_class"]
+    assert [one[:3] for one in findings(found)] == [(XML, 2, "invalid_class")]
+    assert found.classes == ("cat",)
+    assert failed(judge(files, policies={"invalid_class": "drop_object"})) == []
+    # when classes are named, it is none of them
+    assert [one[2] for one in findings(judge(files, classes=["cat"]))] == ["unknown_class"]
+
+
+def test_classes_can_be_renamed_joined_and_left_out() -> None:
+    objects = [("Cat", (2, 2, 8, 8)), ("cow", (30, 20, 38, 28)), ("dog", (20, 2, 29, 9))]
+    files = damaged({XML: annotation(objects)})
+    found = judge(files, rename={"Cat": "cat", "cow": None, "dog": "tabby cat"})
+    assert found.classes == ("cat", "tabby cat")
+    assert found.examples["train"] == [3, 1]
+    assert [one for one in findings(found) if one[2] != "cell_collision"] == []
+    with pytest.raises(UserError, match=r"rename names 'cats', which nothing is called.*Cat, cat"):
+        judge(files, rename={"cats": "cat"})
+
+
+def test_classes_of_folders_can_be_renamed_and_left_out() -> None:
+    found = judge(image_folder(), CLASSIFICATION, rename={"dog": None, "cat": "felis"})
+    assert found.classes == ("felis",)
+    assert found.examples == {"class": ["felis"], "train": [3], "val": [3]}
+    assert len(found.index.records) == 6
+
+
+def test_a_class_asked_for_that_is_not_there_says_which_are() -> None:
+    found = judge(clean_set(), classes=["Cat"])
+    assert ("class_coverage", ["Cat (the set has cat)"]) in [
+        (rule.name, lines) for rule, lines in found.failures
+    ]
+
+
+def test_pixels_that_use_a_small_part_of_their_range_are_listed() -> None:
+    deep = np.random.default_rng(0).integers(0, 4096, (30, 40, 3)).astype(np.uint16)
+    whole = deep * 16
+    for pixels, expected in ((deep, True), (whole, False), (np.zeros_like(deep), False)):
+        data = cv2.imencode(".png", pixels)[1].tobytes()
+        rows = findings(judge(damaged({JPG: None, "JPEGImages/2.png": data})))
+        values = [value for _, _, rule, value, _ in rows if rule == "pixel_range"]
+        assert len(values) == expected
+        assert all("12 bits stored in 16" in value for value in values)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pixels_of_a_kind_that_is_not_read_are_said(kind: type) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(np.ones((30, 40), kind)).save(file, "TIFF")
+    rows = findings(judge(damaged({JPG: None, "JPEGImages/2.tif": file.getvalue()})))
+    [value] = [value for _, _, rule, value, _ in rows if rule == "unreadable_image"]
+    assert "has 32-bit" in value and "save it with 8 or 16 bits" in value

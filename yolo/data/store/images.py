@@ -79,6 +79,12 @@ def _damage(complaint: str) -> str | None:
     return f"has corrupt data: {complaint.removeprefix('Corrupt JPEG data: ')}"
 
 
+def bits(data: bytes | memoryview) -> int:
+    """Bits of each value of an encoded image that `decode` reads."""
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return 8 if stored is None else 8 * stored.itemsize
+
+
 def turn(image: np.ndarray, orientation: int) -> np.ndarray:
     """The image as viewers show it.
 

@@ -27,8 +27,8 @@ def entries(chunks: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
         UserError: It is no JSON object, too deeply nested, or an entry is too large. Says only what
             is wrong.
     """
-    text = _Text(chunks)
     try:
+        text = _Text(chunks)
         text.expect("{")
         while text.next() != "}":
             key = text.value()

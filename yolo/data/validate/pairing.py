@@ -43,13 +43,13 @@ def pair(annotations: Sequence[str], images: Sequence[str], folders: frozenset[s
             joined.add(folder)
             groups.setdefault(place, ([], by_key[_join(*place)]))[0].append(xml)
     used = {image for _, found in groups.values() for image in found}
-    by_stem = _by_uniquestem(images)
+    by_stem = _by_unique_stem(images)
     for folder, xmls in alone.items():
         for xml in xmls:
             splits = splits_at(xml, folders)
             place = splits[0][:2] if splits else (None, stem(xml))
             # A folder none of whose files belongs to an image so far may have any name.
-            image = None if folder in joined else by_stem.get(_last(xml))
+            image = None if folder in joined else by_stem.get(last(xml))
             found = [] if image is None or image in used else [image]
             used.update(found)
             groups.setdefault(place, ([], found))[0].append(xml)
@@ -100,9 +100,9 @@ def _place_alone(image: str, roots: Sequence[str]) -> Place:
     return (roots[0] if roots else None), stem(image)
 
 
-def _by_uniquestem(images: Sequence[str]) -> dict[str, str]:
-    counts = Counter(map(_last, images))
-    return {_last(image): image for image in images if counts[_last(image)] == 1}
+def _by_unique_stem(images: Sequence[str]) -> dict[str, str]:
+    counts = Counter(map(last, images))
+    return {last(image): image for image in images if counts[last(image)] == 1}
 
 
 def splits_at(path: str, folders: frozenset[str]) -> list[tuple[str, str, str]]:
@@ -125,7 +125,8 @@ def stem(path: str) -> str:
     return plain(path[: -len(ending)] if ending else path)
 
 
-def _last(path: str) -> str:
+def last(path: str) -> str:
+    """The file's name without its ending, in one spelling."""
     return stem(path).rpartition("/")[2]
 
 

@@ -157,7 +157,7 @@ def examine_image(data: bytes, most_pixels: int) -> ImageProbe:
         return ImageProbe(content, image)
     image = images.turn(image, header.orientation)
     height, width = image.shape[:2]
-    pixel_range = _range(image, deep=header.mode.startswith("I;16"))
+    pixel_range = _range(image, data)
     return ImageProbe(
         content,
         OK,
@@ -195,10 +195,11 @@ def _read_header(data: bytes) -> _Header:
             return _Header(*header.size, header.mode, kind, orientation)
 
 
-def _range(image: np.ndarray, *, deep: bool) -> str:
+def _range(image: np.ndarray, data: bytes) -> str:
     low, high = int(image.min()), int(image.max())
     # An image of one colour hides nothing.
     if high - low >= _NARROW or high == low:
         return OK
+    deep = images.bits(data) > 8
     bits = ": 12 bits stored in 16? Scale them to the whole range" if deep else ""
     return f"its pixels use {low} to {high} of 0 to 255{bits}"

@@ -26,7 +26,7 @@ from yolo.data.validate.index import (
     extension,
     visible,
 )
-from yolo.data.validate.pairing import label_roots, pair
+from yolo.data.validate.pairing import label_roots, last, pair
 from yolo.data.validate.path_lookup import Absences, PathLookup
 from yolo.data.validate.split_names import split_called
 from yolo.errors import UserError
@@ -60,7 +60,7 @@ def read(files: Files, limits: Limits) -> Index | None:
     names = visible(files.names())
     images = [name for name in names if extension(name) in IMAGES | RARE_IMAGES]
     config = _config(files, names, limits)
-    groups = pair(_candidates(names, config), images, _LABEL_FOLDERS)
+    groups = pair(_candidates(names, images, config), images, _LABEL_FOLDERS)
     joined = [group for group in groups if group[2] and group[3]]
     step = max(1, len(joined) // _SAMPLES)
     samples = [files.read(group[2][0]) for group in joined[::step]]
@@ -71,7 +71,6 @@ def read(files: Files, limits: Limits) -> Index | None:
             f"{files.path} looks like a YOLO set ({config.file}), but no image has a label file: "
             "they are looked for beside the images and in labels/ in place of images/"
         )
-    # A text file without image may be anything.
     groups = [group for group in groups if group[3]]
     roots = label_roots({root for root, _, _, _ in groups})
     records: dict[str, Record] = {}
@@ -113,7 +112,9 @@ def read(files: Files, limits: Limits) -> Index | None:
     )
 
 
-def _candidates(names: Sequence[str], config: _Config | None) -> list[str]:
+def _candidates(names: Sequence[str], images: Sequence[str], config: _Config | None) -> list[str]:
+    """Text files that are called as an image; others may be anything."""
+    stems = {last(image) for image in images}
     lists = {path for paths in (config.splits if config else {}).values() for path in paths}
     return [
         name
@@ -121,6 +122,7 @@ def _candidates(names: Sequence[str], config: _Config | None) -> list[str]:
         if extension(name) == ".txt"
         and name.rpartition("/")[2][:-4].lower() not in _NO_LABELS
         and name not in lists
+        and last(name) in stems
     ]
 
 
