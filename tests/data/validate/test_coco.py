@@ -198,6 +198,10 @@ def test_an_image_annotated_otherwise_in_a_second_file_is_no_silent_choice() -> 
     ("content", "words"),
     [
         (b'{"images": [', "not readable JSON"),
+        (
+            b'{"images": [{"id": 1}, {"id": "1"}], "annotations": [{"bbox": [1]}]}',
+            "2 images the id",
+        ),
         (b'{"images": [1], "annotations": []}', "among its images"),
         (b'{"images": [{"id": 1}], "annotations": []}', "no file has both"),
         (b'{"images": [], "annotations": [{"bbox": [1, 2, 3, 4]}]}', "no file has both"),

@@ -5,10 +5,11 @@ are x + 1 to x + width when the first pixel is 1.
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from yolo.data.validate import json_stream
 from yolo.data.validate.annotations import FARTHEST, Annotation, Box, Object
@@ -50,15 +51,34 @@ def read(files: Files, limits: Limits) -> Index | None:
     return index_of("COCO JSON", Images(names), described, others, notes)
 
 
+class _Image(NamedTuple):
+    """What is needed of an image; as the file has it, but for the id, which is text."""
+
+    id: str
+    name: Any = ""
+    width: Any = None
+    height: Any = None
+
+
+class _Object(NamedTuple):
+    """What is needed of an annotation; the outline, which may be thousands of numbers, is not."""
+
+    id: Any
+    category: str
+    box: Any
+    crowd: bool
+
+
 @dataclass
 class _Document:
-    """One file, its entries as they stand; ids are text."""
+    """One file."""
 
     file: str
-    images: list[dict[str, Any]] = field(default_factory=list)
+    images: list[_Image] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)
-    objects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """By the id of their image; of an object only what is needed."""
+    """Names by id, as text."""
+    objects: dict[str, list[_Object]] = field(default_factory=dict)
+    """By the id of their image."""
     count: int = 0
     """Objects."""
 
@@ -91,7 +111,7 @@ def _read(files: Files, file: str, limits: Limits, before: int) -> _Document:
             if not isinstance(entry, dict):
                 raise UserError(f"has {str(entry)[:40]!r} among its {key}, which are objects")
             if key == "images":
-                document.images.append(entry)
+                document.images.append(_image(entry))
             elif key == "categories":
                 document.classes[str(entry.get("id"))] = str(entry.get("name") or "").strip()
             elif "bbox" in entry or entry.get("segmentation"):
@@ -102,23 +122,24 @@ def _read(files: Files, file: str, limits: Limits, before: int) -> _Document:
                         "if that is right, raise limits.objects in params.yaml"
                     )
                 own = document.objects.setdefault(str(entry.get("image_id")), [])
-                own.append(_needed(entry))
+                own.append(_annotation(entry))
     except UserError as error:
         raise UserError(f"{files.path}: {file} {error}") from None
     return document
 
 
-def _needed(entry: dict[str, Any]) -> dict[str, Any]:
-    """Without the outline, which may be thousands of numbers."""
+def _image(entry: dict[str, Any]) -> _Image:
+    name, width, height = (entry.get(key) for key in ("file_name", "width", "height"))
+    return _Image(str(entry.get("id")), name, width, height)
+
+
+def _annotation(entry: dict[str, Any]) -> _Object:
     box = entry.get("bbox")
     if box is None:
         box = _around(entry.get("segmentation"))
-    return {
-        "id": entry.get("id"),
-        "class": str(entry.get("category_id")),
-        "bbox": box,
-        "crowd": entry.get("iscrowd") in (1, True),
-    }
+    # The same few texts hundreds of thousands of times.
+    category = sys.intern(str(entry.get("category_id")))
+    return _Object(entry.get("id"), category, box, entry.get("iscrowd") in (1, True))
 
 
 def _around(outline: Any) -> list[float] | None:
@@ -134,32 +155,34 @@ def _around(outline: Any) -> list[float] | None:
 
 def _described(document: _Document) -> list[Described]:
     """Each image of the file, then those of which it has only objects."""
-    known = {str(entry.get("id")) for entry in document.images}
-    lost = [{"id": id_} for id_ in document.objects if id_ not in known]
-    return [_one(entry, document) for entry in (*document.images, *lost)]
+    known = {image.id for image in document.images}
+    if len(known) < len(document.images):
+        (id_, count), *_ = Counter(image.id for image in document.images).most_common(1)
+        raise UserError(f"{document.file} gives {count} images the id {id_}; each needs its own")
+    lost = [_Image(id_) for id_ in document.objects if id_ not in known]
+    found = [_one(image, document) for image in (*document.images, *lost)]
+    document.objects.clear()
+    return found
 
 
-def _one(entry: dict[str, Any], document: _Document) -> Described:
-    id_ = str(entry.get("id"))
+def _one(image: _Image, document: _Document) -> Described:
     objects = tuple(
         _object(found, number, document.classes)
-        for number, found in enumerate(document.objects.get(id_, ()), 1)
+        for number, found in enumerate(document.objects.get(image.id, ()), 1)
     )
-    name = f"image {id_} of {document.file}"
-    return Described(
-        str(entry.get("file_name") or ""), Annotation(objects, size=_size(entry)), name
-    )
+    name = f"image {image.id} of {document.file}"
+    return Described(str(image.name or ""), Annotation(objects, size=_size(image)), name)
 
 
-def _object(entry: dict[str, Any], number: int, classes: dict[str, str]) -> Object:
-    known = entry["class"] in classes
+def _object(found: _Object, number: int, classes: dict[str, str]) -> Object:
+    known = found.category in classes
     return Object(
         number=number,
-        name=classes.get(entry["class"], ""),
-        box=read_box(entry["bbox"]),
-        box_text=f"{_shown(entry['bbox'])} (annotation {entry['id']})",
-        difficult="1" if entry["crowd"] else "0",
-        unnamed="has no name" if known else f"its category {entry['class']} is not listed",
+        name=classes.get(found.category, ""),
+        box=read_box(found.box),
+        box_text=f"{_shown(found.box)} (annotation {found.id})",
+        difficult="1" if found.crowd else "0",
+        unnamed="has no name" if known else f"its category {found.category} is not listed",
     )
 
 
@@ -179,8 +202,8 @@ def _shown(box: Any) -> str:
     return " ".join(map(str, box)) if isinstance(box, list) else str(box)
 
 
-def _size(entry: dict[str, Any]) -> str | None:
-    sides = [entry.get("width"), entry.get("height")]
+def _size(image: _Image) -> str | None:
+    sides = (image.width, image.height)
     return "x".join(str(_whole(side)) for side in sides) if all(map(_is_number, sides)) else None
 
 
