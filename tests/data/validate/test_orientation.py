@@ -136,14 +136,14 @@ def test_images_of_classes_are_turned(tmp_path: Path) -> None:
 
 
 def test_the_detector_sees_what_predict_sees(tmp_path: Path) -> None:
-    from yolo.inference.image_input import read_picture
+    from yolo.inference.image_input import read_image
 
     data = scene("JPEG", 6)
     box = red_box(upright(data))
     files = damaged({JPG: data, XML: annotation([("cat", box)], size=(HEIGHT, WIDTH))})
     train = clean(tmp_path, files, judge(files)).split("train")
     (tmp_path / "1.jpg").write_bytes(data)
-    seen = read_picture(tmp_path / "1.jpg")
+    seen = read_image(tmp_path / "1.jpg")
     assert np.abs(seen.astype(int) - decode(train.image(1), "2")).mean() < 3
 
 

@@ -506,10 +506,14 @@ def test_classes_can_be_renamed_joined_and_left_out() -> None:
 
 
 def test_classes_of_folders_can_be_renamed_and_left_out() -> None:
-    found = judge(image_folder(), CLASSIFICATION, rename={"dog": None, "cat": "felis"})
-    assert found.classes == ("felis",)
-    assert found.examples == {"class": ["felis"], "train": [3], "val": [3]}
-    assert len(found.index.records) == 6
+    files = image_folder()
+    for number in range(3):
+        for split in ("train", "val"):
+            files[f"set/{split}/cow/{number}.jpg"] = picture(500 + 10 * number + len(split))
+    found = judge(files, CLASSIFICATION, rename={"dog": None, "cat": "felis"})
+    assert found.classes == ("cow", "felis")
+    assert found.examples == {"class": ["cow", "felis"], "train": [3, 3], "val": [3, 3]}
+    assert len(found.index.records) == 12
 
 
 def test_a_class_asked_for_that_is_not_there_says_which_are() -> None:
