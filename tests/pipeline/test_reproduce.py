@@ -171,6 +171,17 @@ def test_new_content_of_a_local_folder_reruns_its_branch(project: Project) -> No
     assert {s for s in STAGES if done[s] == "restored"} == branch
 
 
+def test_dvc_commit_keeps_results_after_a_harmless_edit(project: Project) -> None:
+    """What CONTRIBUTING.md says: a comment makes the trainings stale, `dvc commit` accepts it."""
+    before = project.content("models/*", "reports/evaluate/*.json")
+    path = project.root / "yolo/training/trainer/schedule.py"
+    path.write_text(path.read_text() + "\n# A comment.\n")
+    assert project.stale() == {"pretrain", "detect_train"}
+    project.run("dvc", "commit", "--force")
+    assert project.stale() == set()
+    assert project.content("models/*", "reports/evaluate/*.json") == before
+
+
 @pytest.mark.slow
 def test_params_metrics_plots_and_experiments_behave_as_dvc_users_expect(project: Project) -> None:
     project.change("evaluate.nms_iou", 0.3)
