@@ -1,4 +1,4 @@
-"""Stage evaluate: score the detector on the test split, which it sees through images alone."""
+"""Stage `evaluate`: score the detector on the test split."""
 
 import csv
 from pathlib import Path
@@ -65,7 +65,7 @@ def main() -> None:
         nms_iou=wanted.nms_iou,
         sizes=sizes,
     )
-    # what the files hold is what is scored
+    # score the rounded values that the files hold
     detections = devkit.rounded(to_columns(found))
     results = analysis.analyse(
         detections,
@@ -112,7 +112,7 @@ def _write_curves(path: Path, results: analysis.Analysis) -> None:
 
 
 def _write_confusion(path: Path, results: analysis.Analysis) -> None:
-    """A row per object or detection of none, as `dvc plots` wants it."""
+    """Write a row per object, and per detection without one: the format of `dvc plots`."""
     names = (*results.classes, BACKGROUND)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

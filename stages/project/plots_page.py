@@ -1,10 +1,10 @@
-"""Make `dvc plots show` work offline: a page of DVC's that brings its scripts along.
+"""Make `dvc plots show` work offline: an HTML template for DVC that contains its scripts.
 
     python -m stages.project.plots_page
 
-DVC's own page loads Vega from a public server and stays blank where there is none. The scripts come
-from vl-convert, whose package holds them; `make setup` writes the page into the environment and
-names it in `.dvc/config.local`, which is nobody else's.
+DVC's own page loads Vega from a public server and stays blank offline. Here the scripts come from
+the package vl-convert. `make setup` writes the page into the environment and sets it in
+`.dvc/config.local`, which belongs to this clone alone.
 """
 
 import os
@@ -41,7 +41,7 @@ img { max-width: 100%; height: auto; }
 
 
 def page() -> str:
-    """The template for DVC's `plots.html_template`; only its own placeholders are left in it."""
+    """Return the template for DVC's `plots.html_template`, with DVC's placeholders in it."""
     import vl_convert
 
     scripts = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version="5.21")
@@ -49,7 +49,7 @@ def page() -> str:
 
 
 def main() -> None:
-    """Write the page and name it in DVC's local configuration."""
+    """Write the page and set it in DVC's local configuration."""
     with replacing(PAGE) as temporary:
         temporary.write_text(page(), encoding="utf-8")
     relative = os.path.relpath(PAGE, Path(".dvc"))

@@ -1,4 +1,4 @@
-"""Presets: `presets/base.yaml` and a small overlay make `params.yaml`, comments and all."""
+"""Presets: `params.yaml` is made of `presets/base.yaml`, with its comments, and an overlay."""
 
 import io
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def names(folder: Path = Path("presets")) -> list[str]:
 
 
 def write(name: str, folder: Path = Path("presets"), path: Path = PARAMS_FILE) -> None:
-    """Rewrite `path` from preset `name`; it keeps what it held when anything is wrong.
+    """Rewrite `path` from preset `name`; on an error the file is left unchanged.
 
     Raises `UserError` for an unknown preset, a key that the base does not have, or a value that
     `yolo.params` does not allow.
@@ -53,7 +53,7 @@ def compose(name: str, folder: Path = Path("presets")) -> str:
 
 
 def overlay(base: CommentedMap, values: Mapping[str, Any], name: str, above: str = "") -> None:
-    """Put `values` into `base`, blocks merged and everything else replaced, comments kept."""
+    """Merge `values` into `base`: blocks are merged, other values replaced, comments kept."""
     for key, value in values.items():
         full = f"{above}{key}"
         if key not in base:
@@ -68,9 +68,9 @@ def overlay(base: CommentedMap, values: Mapping[str, Any], name: str, above: str
 
 
 class _Plain(RoundTripRepresenter):
-    """Floats as 0.00001, not 1e-05, which PyYAML reads as text.
+    """Writes floats as 0.00001, not 1e-05, which PyYAML reads as text.
 
-    Null stays ruamel's empty value, as `dvc exp run -S` writes it: it changes only its own line.
+    Null is written as an empty value, as `dvc exp run -S` does, so that a diff shows no other line.
     """
 
     def plain_float(self, value: float) -> Any:

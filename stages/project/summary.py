@@ -1,4 +1,4 @@
-"""What `make repro` says at its end: the headline numbers and where the report is."""
+"""The last lines of `make repro`: the headline numbers and the path of the report."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ REPORTS = Path("reports")
 
 
 def summary(reports: Path = REPORTS) -> str:
-    """Put the numbers of the last evaluation and pre-training into a few lines.
+    """Format the numbers of the last evaluation and pre-training.
 
-    Raises `UserError` when the pipeline has not run.
+    Raises `UserError` if the pipeline has not run.
     """
     found = _read(reports / "evaluate" / "details.json")
     trained = _read(reports / "pretrain" / "details.json")
@@ -42,7 +42,7 @@ def _percent(share: float | None) -> str:
 
 
 def main() -> None:
-    """Print it."""
+    """Print the summary."""
     print(summary())
 
 

@@ -1,9 +1,9 @@
 """Average precision by the rules of the Pascal VOC development kit (VOCevaldet.m).
 
-Per class, over all images, detections are taken by descending score. A detection belongs to the
-object of its class and image that it overlaps most, pixels counted inclusively (+1), even if that
-object is taken already. From an IoU of 0.5 up it is a hit: of a difficult object it is ignored,
-of a free object it is true, else false. Difficult objects are not counted as positives.
+Per class, over all images, detections are taken by descending score. A detection is matched with
+the object of its class and image that it overlaps most, in inclusive pixels (+1), even if that
+object is already taken. With an IoU of 0.5 or more it is a hit: true if the object is free, ignored
+if the object is difficult, false otherwise. Difficult objects are not counted as positives.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MIN_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Detections:
-    """Columns of equal length D, a row per detection, in any order; equal scores keep theirs.
+    """Columns of length D, a row per detection, in any order; the order breaks ties of the score.
 
     image: (D,) int, index from 0; label: (D,) int class index; score: (D,) finite float;
     box: (D, 4) float, xmin ymin xmax ymax, 1-based inclusive pixels.
@@ -35,7 +35,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Truth:
-    """Columns of equal length M, a row per annotated object.
+    """Columns of length M, a row per annotated object.
 
     image: (M,) int; label: (M,) int; box: (M, 4) float as in `Detections`; difficult: (M,) bool.
     """
@@ -48,10 +48,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The detections of one class by descending score, each judged.
+    """The detections of one class by descending score, each true, false or ignored.
 
-    row: (D,) int, its place in `Detections`; score: (D,); image: (D,) int; overlap: (D,) best IoU;
-    nearest: (D,) int, the object of that IoU by its place in `Truth`, -1: no object in the image;
+    row: (D,) int, row in `Detections`; score: (D,); image: (D,) int; overlap: (D,) best IoU;
+    nearest: (D,) int, row in `Truth` of the object with that IoU, -1 if the image has no object;
     true, false: (D,) bool, neither for a hit of a difficult object.
     positives: number of objects that are not difficult.
     """
@@ -85,7 +85,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """`per_class` in the order of the class indices; the means leave undefined classes out."""
+    """`per_class` in the order of the class indices; the means skip undefined classes."""
 
     per_class: tuple[ClassScore, ...]
     voc07_map: float
@@ -98,7 +98,7 @@ def score(detections: Detections, truth: Truth, classes: int) -> Scores:
 
 
 def rank(detections: Detections, truth: Truth, classes: int) -> list[Ranking]:
-    """Order and judge the detections of each class."""
+    """Rank and match the detections of each class."""
     groups = rows_by_label(detections.label, classes)
     truth_groups = rows_by_label(truth.label, classes)
     return [
@@ -108,7 +108,7 @@ def rank(detections: Detections, truth: Truth, classes: int) -> list[Ranking]:
 
 
 def summarise(rankings: list[Ranking]) -> Scores:
-    """Turn judged detections into precision, recall and AP."""
+    """Compute precision, recall and AP of ranked detections."""
     per_class = tuple(_score_class(ranking) for ranking in rankings)
     return Scores(
         per_class=per_class,
@@ -118,7 +118,7 @@ def summarise(rankings: list[Ranking]) -> Scores:
 
 
 def rows_by_label(label: Integers, classes: int) -> list[NDArray[np.intp]]:
-    """Row numbers of each class, ascending; rows of other labels are left out."""
+    """Row numbers of each class, ascending, without rows of other labels."""
     # numpy sorts 16-bit integers by radix, far faster than wider ones
     narrow = label.astype(np.uint16) if classes < 2**16 else label
     order = np.argsort(narrow, kind="stable")
@@ -126,7 +126,7 @@ def rows_by_label(label: Integers, classes: int) -> list[NDArray[np.intp]]:
 
 
 def mean_defined(values: list[float]) -> float:
-    """Mean of the values that are not NaN; NaN when there is none."""
+    """Mean of the values that are not NaN; NaN if there is none."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")
 
@@ -137,10 +137,10 @@ def best_overlap(
     truth_image: Integers,
     truth_box: NDArray[np.floating],
 ) -> tuple[Floats, Integers]:
-    """For each box the greatest IoU with a true box of its image, and that box's row.
+    """Return the greatest IoU of each box with a true box of its image, and that true box's row.
 
     image: (D,); box: (D, 4); truth_image: (M,); truth_box: (M, 4). Returns (D,) IoU, 0 where
-    nothing overlaps, and (D,) row of truth, the first of equals, -1 where the image has none.
+    nothing overlaps, and (D,) row of truth, the first of equals, -1 if the image has none.
     """
     overlap = np.zeros(len(image))
     nearest = np.full(len(image), -1)
@@ -182,12 +182,12 @@ def _area(box: Floats) -> Floats:
 def _rank_class(
     detections: Detections, rows: Integers, truth: Truth, truth_rows: Integers
 ) -> Ranking:
-    # gathered in the order of memory first: the columns may be far larger than the caches
+    # gather in memory order before sorting: the columns may be far larger than the caches
     scores, image = detections.score[rows], detections.image[rows]
     order = _descending(scores)
     rows, scores, image = rows[order], scores[order], image[order]
     overlap, place = np.zeros(len(rows)), np.full(len(rows), -1)
-    # few images hold an object of the class; no other's boxes are looked at
+    # only boxes in the few images with an object of the class need an IoU
     candidates = np.flatnonzero(np.isin(image, truth.image[truth_rows]))
     overlap[candidates], place[candidates] = best_overlap(
         image[candidates],
@@ -217,10 +217,10 @@ def _rank_class(
 
 
 def _descending(scores: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Places by descending score, equal ones in their order.
+    """Return the rows by descending score; equal scores keep their order.
 
-    numpy's quick sort is vectorised, its stable one is not: sorting the places of each run of
-    equals afterwards is several times faster.
+    numpy's quicksort is vectorised, its stable sort is not: a quicksort followed by sorting the
+    rows within each run of equal scores is several times faster.
     """
     order = np.argsort(-scores)
     ranked = scores[order]
@@ -263,5 +263,5 @@ def ap_all_points(recall: Floats, precision: Floats) -> float:
 
 
 def envelope(precision: Floats) -> Floats:
-    """(D,) best precision from each place on."""
+    """(D,) best precision at each rank or below it in the ranking."""
     return np.maximum.accumulate(precision[::-1])[::-1]
