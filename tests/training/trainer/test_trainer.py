@@ -165,3 +165,41 @@ def test_the_layers_work_in_the_precision_of_the_parameters(tmp_path, precision,
     task.model[0].register_forward_hook(lambda layer, inputs, output: kinds.add(output.dtype))
     train(tmp_path, task, optimisation=OPTIMISATION.model_copy(update={"precision": precision}))
     assert kinds == {kind}
+
+
+class LongValidation(Regression):
+    """A validation of many forward passes; a signal comes in the second one of some update."""
+
+    def __init__(self, told_at=None):
+        super().__init__()
+        self._told_at, self.passes, self.done = told_at, 0, 0
+
+    def validate(self, model):
+        correct = 0.0
+        for number in range(100):
+            if self._updates == self._told_at and number == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            self.passes += 1
+            correct += float(model(torch.tensor([[0.0, number / 100]])).sum())
+        self.done += 1
+        return {"accuracy": correct}
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+@pytest.mark.parametrize("moment", [5, 10, 12])
+def test_a_signal_ends_a_validation_which_the_resumed_training_repeats(tmp_path, moment, ema):
+    """Also the last one, after which no update follows. What is kept is the best of them."""
+    optimisation = OPTIMISATION.model_copy(update={"ema": ema})
+    common = {"keep": "best", "optimisation": optimisation}
+    whole = train(tmp_path / "whole", LongValidation(), **common)
+    task = LongValidation(moment)
+    with pytest.raises(Stopped, match=f"at batch {moment} of 12") as stopped:
+        train(tmp_path / "cut", task, **common)
+    assert stopped.value.status == 75
+    assert task.passes % 100 == 2
+    resumed = LongValidation()
+    result = train(tmp_path / "cut", resumed, **common)
+    assert same(whole.weights, result.weights)
+    assert whole.curves == result.curves
+    assert (whole.batch, whole.updates) == (result.batch, result.updates)
+    assert resumed.done == {5: 3, 10: 2, 12: 1}[moment]

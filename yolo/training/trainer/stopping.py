@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import nn
+
 PREEMPTED = 75
 """Exit status of a training that a signal ended (EX_TEMPFAIL)."""
 OUT_OF_TIME = 76
@@ -25,6 +27,10 @@ def note_signals() -> None:
     """
     for number in _NUMBERS:
         signal.signal(number, lambda got, _: _noted.append(got))
+
+
+class Interrupted(Exception):
+    """A signal came while the network was validated."""
 
 
 class Stopping:
@@ -52,6 +58,23 @@ class Stopping:
             if not self._received:
                 for number, handler in zip(_NUMBERS, before, strict=True):
                     signal.signal(number, handler)
+
+    @contextmanager
+    def interrupting(self, model: nn.Module) -> Iterator[None]:
+        """Raise `Interrupted` at the next forward pass of `model` once a signal has come.
+
+        A validation can take longer than the time between SIGTERM and SIGKILL.
+        """
+
+        def check(*_: object) -> None:
+            if self.is_told():
+                raise Interrupted
+
+        hook = model.register_forward_pre_hook(check)
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def is_told(self) -> bool:
         """Whether a signal came, or the process that started this one has ended."""

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from yolo.training.trainer.loss_terms import LossMeter
 from yolo.training.trainer.optimiser import MOMENTS, make_optimiser, set_rate
 from yolo.training.trainer.schedule import rate
 from yolo.training.trainer.state import TrainResult, TrainState, weights_of
-from yolo.training.trainer.stopping import OUT_OF_TIME, PREEMPTED, Stopping
+from yolo.training.trainer.stopping import OUT_OF_TIME, PREEMPTED, Interrupted, Stopping
 from yolo.training.trainer.task import Batch, Task
 
 _UPDATES_BETWEEN_READINGS = 50
@@ -119,20 +119,39 @@ class Trainer:
         state, last = self._state, self._optimisation.batches
         batches = self._load(state.batch + 1, last)
         with self._stopping.listening(), self._console() as console:
-            for update in range(state.batch + 1, last + 1):
+            is_over = self._lacks_validation() and self._validate_and_save(console)
+            while not is_over and state.batch < last:
+                update = state.batch + 1
                 self._step(update, batches)
                 state.batch = update
                 console.advance(update, self._shown)
-                is_validated = update % self._validate_every == 0 or update == last
-                if is_validated:
-                    self._validate(update, console)
-                if self._is_over(update, is_validated):
-                    break
+                is_over = self._validate_and_save(console)
         seconds = state.seconds + time.monotonic() - self._started
         kept, batch = state.best, state.best_batch
         if keep == "last":
             kept, batch = weights_of(self._evaluated()), state.batch
         return TrainResult(kept, batch, state.curves, state.batch, seconds)
+
+    def _lacks_validation(self) -> bool:
+        """Whether the saved state is from a validation that a signal ended."""
+        state = self._state
+        is_validated = any(row["batch"] == state.batch for row in state.curves[-1:])
+        return self._is_validated(state.batch) and not is_validated
+
+    def _is_validated(self, update: int) -> bool:
+        """Whether a validation follows the update."""
+        is_due = update % self._validate_every == 0 or update == self._optimisation.batches
+        return update > 0 and is_due
+
+    def _validate_and_save(self, console: Console) -> bool:
+        """What follows an update: validate and save when due; return whether the training is done.
+
+        Raises `Stopped` if it must stop now.
+        """
+        update = self._state.batch
+        if self._is_validated(update) and not self._validate(update, console):
+            self._stop(PREEMPTED)
+        return self._is_over(update)
 
     def _step(self, update: int, batches: Iterator[Batch]) -> None:
         """One update: gradient descent on the mean loss over all images of the batch.
@@ -205,9 +224,7 @@ class Trainer:
 
     def _stop_if_not_finite(self, update: int, *, always: bool = False) -> None:
         """Raise `UserError` if a loss or gradient was not finite. On a GPU, look now and then."""
-        is_last = update == self._optimisation.batches
-        is_validated = update % self._validate_every == 0
-        if always or is_last or is_validated or update % self._read_every == 0:
+        if always or self._is_validated(update) or update % self._read_every == 0:
             nonfinite.check(
                 self._meter, self._network, self._task, self._whole_update, self._folder
             )
@@ -217,8 +234,12 @@ class Trainer:
         batch = self._optimisation.batch
         return BatchSampler(self._order, update, update, batch, self._micro_batch)
 
-    def _validate(self, update: int, console: Console) -> None:
-        """Validate in the main process; add a row to the curves, the log and the tracker."""
+    def _validate(self, update: int, console: Console) -> bool:
+        """Validate in the main process; add a row to the curves, the log and the tracker.
+
+        Returns False, everything being as before, when a signal ended the validation. A resumed
+        training begins with it again.
+        """
         accelerator = self._accelerator
         started, speed = time.monotonic(), console.images_per_second(update)
         row: dict[str, float] = {
@@ -226,11 +247,17 @@ class Trainer:
             "learning_rate": self._optimiser.param_groups[0]["lr"],
         }
         row |= self._meter.means_of_all()
+        model, is_interrupted = self._evaluated().eval(), False
+        if accelerator.is_main_process:
+            try:
+                with torch.inference_mode(), self._stopping.interrupting(model):
+                    row |= self._task.validate(model)
+            except Interrupted:
+                is_interrupted = True
+        if any_process(accelerator, [is_interrupted])[0]:
+            return False
         self._meter.reset()
         if accelerator.is_main_process:
-            model = self._evaluated().eval()
-            with torch.inference_mode():
-                row |= self._task.validate(model)
             self._state.add_validation(row, self._task.metric, model)
             if self._tracker is not None:
                 self._tracker.log(update, row | {"images_per_second": speed})
@@ -238,6 +265,7 @@ class Trainer:
             console.say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
         accelerator.wait_for_everyone()
         console.exclude_time(time.monotonic() - started)
+        return True
 
     def _evaluated(self) -> nn.Module:
         """The network that is validated and kept: the moving average if there is one."""
@@ -260,13 +288,14 @@ class Trainer:
     def _shown(self) -> dict[str, float]:
         return self._meter.means() | {"learning_rate": self._optimiser.param_groups[0]["lr"]}
 
-    def _is_over(self, update: int, is_validated: bool) -> bool:
+    def _is_over(self, update: int) -> bool:
         """Whether the training is done. Save when due; raise `Stopped` if it must stop now.
 
         The processes decide together. They ask each other rarely where asking means waiting.
         """
         accelerator, last = self._accelerator, self._optimisation.batches
-        if accelerator.num_processes > 1 and update % self._read_every and not is_validated:
+        is_rare = update % self._read_every and not self._is_validated(update)
+        if accelerator.num_processes > 1 and is_rare:
             return False
         flags = [
             self._stopping.is_told(),
@@ -277,17 +306,25 @@ class Trainer:
         told, out_of_time, is_due, has_converged = any_process(accelerator, flags)
         if has_converged or update == last:
             return True
-        if told or out_of_time or is_due:
-            self._stop_if_not_finite(update, always=True)
-            self._checkpointer.save(self._state_dict)
         if told or out_of_time:
-            why = "stopped" if told else "YOLO_MAX_MINUTES is spent: stopped"
-            raise Stopped(
-                f"{why} at batch {update} of {last} with the state saved; "
-                "resume with the same command",
-                PREEMPTED if told else OUT_OF_TIME,
-            )
+            self._stop(PREEMPTED if told else OUT_OF_TIME)
+        if is_due:
+            self._save()
         return False
+
+    def _save(self) -> None:
+        self._stop_if_not_finite(self._state.batch, always=True)
+        self._checkpointer.save(self._state_dict)
+
+    def _stop(self, status: int) -> NoReturn:
+        """Save the state and end the training with an exit status."""
+        self._save()
+        why = "stopped" if status == PREEMPTED else "YOLO_MAX_MINUTES is spent: stopped"
+        raise Stopped(
+            f"{why} at batch {self._state.batch} of {self._optimisation.batches} with the state "
+            "saved; resume with the same command",
+            status,
+        )
 
     def _state_dict(self) -> dict[str, Any]:
         """Everything that a resumed training needs. All but the loss terms in the main process."""
