@@ -119,7 +119,9 @@ def _wait(children: list[subprocess.Popen[bytes]]) -> list[int]:
     """Exit statuses; once one has failed the others have a while to end by themselves."""
     deadline = float("inf")
     while any(child.poll() is None for child in children):
-        if deadline == float("inf") and any(child.poll() for child in children):
+        # a process that stopped as told may have to wait until the main one has sent the state
+        failed = (child.poll() not in (None, 0, PREEMPTED, OUT_OF_TIME) for child in children)
+        if deadline == float("inf") and any(failed):
             deadline = time.monotonic() + _GRACE_SECONDS
         if time.monotonic() > deadline:
             for child in children:

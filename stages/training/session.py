@@ -15,8 +15,9 @@ from yolo.files import replacing, write_json, write_metrics
 from yolo.params.base import View
 from yolo.params.optimisation import Optimisation
 from yolo.runtime import settings as runtime
+from yolo.runtime.state_upload import shared_states
 from yolo.training.monitoring.tracking import Tracker
-from yolo.training.trainer.checkpoint import StateFolder
+from yolo.training.trainer.checkpoint import StateFolder, updates_of
 from yolo.training.trainer.state import TrainResult
 from yolo.training.trainer.stopping import note_signals
 from yolo.training.trainer.task import Task
@@ -60,29 +61,32 @@ def train(
     sums, parameters = contents(stage), inputs.model_dump(mode="json")
     folder = StateFolder(settings.runs / stage, fingerprint(inputs, sums))
     (folder.path / FILE).unlink(missing_ok=True)
-    tracker = Tracker(folder.path, settings.tracking, stage, parameters)
-    try:
-        trainer = Trainer(task, optimisation, folder=folder, tracker=tracker, **options)
-        result = trainer.run(keep)
-        task.model.load_state_dict(result.weights, strict=False)
-        save(parameters=parameters, data=within(sums, *made_of))
-        write_reports(_REPORTS / stage, result.curves, result.batch, task.metric, headline)
-        # before the state goes: what the tracker takes to end is time in which a kill costs all
-        tracker.close()
-        folder.finish()
-        _end(folder.path, 0)
-    except (UserError, Stopped) as error:
-        _end(folder.path, error.status if isinstance(error, Stopped) else 1)
-        raise
-    except OSError as error:
-        _end(folder.path, 1)
-        raise UserError(
-            f"the results could not be written: {error}. When the disk is full, free some "
-            "(`dvc gc --workspace`, older trainings in the folder of this one); then run the same "
-            "command: it goes on from the last state"
-        ) from None
-    finally:
-        tracker.close()
+    with shared_states(settings, stage, folder.state, updates_of) as shared:
+        tracker = Tracker(folder.path, settings.tracking, stage, parameters)
+        try:
+            trainer = Trainer(task, optimisation, folder=folder, tracker=tracker, **options)
+            result = trainer.run(keep)
+            task.model.load_state_dict(result.weights, strict=False)
+            save(parameters=parameters, data=within(sums, *made_of))
+            write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
+            # Closing the tracker can take long. Killed then, the training still has its state.
+            tracker.close()
+            folder.finish()
+            if shared is not None:
+                shared.finish()
+            _end(folder.path, 0)
+        except (UserError, Stopped) as error:
+            _end(folder.path, error.status if isinstance(error, Stopped) else 1)
+            raise
+        except OSError as error:
+            _end(folder.path, 1)
+            raise UserError(
+                f"the results could not be written: {error}. When the disk is full, free some "
+                "(`dvc gc --workspace`, older trainings in the folder of this one); then run the "
+                "same command: it goes on from the last state"
+            ) from None
+        finally:
+            tracker.close()
     print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)
 
 

@@ -47,6 +47,12 @@ class Runtime:
     runs: Path = Path("runs")
     """`YOLO_RUNS`: folder of the states and logs of trainings. On a disk that outlives the machine,
     or the clone that a worker makes for each run, an interrupted training goes on from there."""
+    states: str | None = None
+    """`YOLO_RUNS` if it is an address that fsspec knows (`s3://bucket/prefix`): `runs` is then the
+    default folder, and the newest state goes to the address too, for the next machine."""
+    upload_minutes: float = 10.0
+    """`YOLO_UPLOAD_MINUTES`: least time between two uploads to such an address. The last state goes
+    up when the training is told to stop, too."""
     price_per_hour: float | None = None
     """`YOLO_PRICE_PER_HOUR`: of the machine, in any currency; the flow shows what stages cost."""
 
@@ -54,6 +60,8 @@ class Runtime:
 def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
     """Read the settings; raise `UserError` naming the variable, its value and what is allowed."""
     is_auto = environ.get("YOLO_MICRO_BATCH") == "auto"
+    runs = environ.get("YOLO_RUNS") or "runs"
+    is_address = "://" in runs
     micro_batch = 0 if is_auto else _integer(environ, "YOLO_MICRO_BATCH", default=0, minimum=0)
     return Runtime(
         device=_choice(environ, "YOLO_DEVICE", Device),
@@ -66,7 +74,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
         save_batches=_integer(environ, "YOLO_SAVE_BATCHES", default=0, minimum=0),
         max_minutes=_positive(environ, "YOLO_MAX_MINUTES"),
         tracking=_choice(environ, "YOLO_TRACKING", Tracking),
-        runs=Path(environ.get("YOLO_RUNS") or "runs").expanduser(),
+        runs=Path("runs" if is_address else runs).expanduser(),
+        states=runs if is_address else None,
+        upload_minutes=_positive(environ, "YOLO_UPLOAD_MINUTES") or Runtime.upload_minutes,
         price_per_hour=_amount(environ, "YOLO_PRICE_PER_HOUR"),
     )
 

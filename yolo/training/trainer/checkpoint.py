@@ -36,7 +36,7 @@ class StateFolder:
     def __init__(self, runs: Path, fingerprint: str) -> None:
         """`runs`: folder of the stage's trainings; `fingerprint`: of parameters, code and data."""
         self.path = runs / fingerprint
-        self._state = self.path / _STATE
+        self.state = self.path / _STATE
         self.others_unfinished = any(
             state.parent != self.path for state in runs.glob(f"*/{_STATE}")
         )
@@ -50,33 +50,42 @@ class StateFolder:
 
     def load(self) -> dict[str, Any] | None:
         """The last saved state, or None; `UserError` when it cannot be read."""
-        if not self._state.exists():
+        if not self.state.exists():
             return None
         try:
-            return torch.load(self._state, map_location="cpu", weights_only=True)
+            return torch.load(self.state, map_location="cpu", weights_only=True)
         except Exception as error:
             raise UserError(
-                f"{self._state} cannot be read ({error}); remove it to train from the start"
+                f"{self.state} cannot be read ({error}); remove it to train from the start"
             ) from None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state. If that fails, the previous one stays."""
         try:
-            with replacing(self._state) as temporary, temporary.open("wb") as file:
+            with replacing(self.state) as temporary, temporary.open("wb") as file:
                 torch.save(state, file)
         except (OSError, RuntimeError) as error:
             free = shutil.disk_usage(self.path).free / 2**20
             others = [p for p in self.path.parent.iterdir() if p.is_dir() and p != self.path]
             old = f", older trainings ({', '.join(map(str, others))})" if others else ""
             raise UserError(
-                f"{self._state} could not be saved ({_reason(error)}); {free:.0f} MiB are free "
+                f"{self.state} could not be saved ({_reason(error)}); {free:.0f} MiB are free "
                 f"there. Free some space{old} or unused results (`dvc gc --workspace`), then run "
                 "the same command: it goes on from the previous state."
             ) from None
 
     def finish(self) -> None:
         """Remove the state: a finished training is never continued."""
-        self._state.unlink(missing_ok=True)
+        self.state.unlink(missing_ok=True)
+
+
+def updates_of(state: Path) -> int:
+    """Number of updates done in a saved state; 0 when the file cannot be read."""
+    try:
+        saved = torch.load(state, map_location="cpu", weights_only=True, mmap=True)
+        return int(saved["state"]["batch"])
+    except Exception:  # torch raises many kinds for a damaged file
+        return 0
 
 
 class Checkpointer:
