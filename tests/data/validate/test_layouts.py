@@ -59,3 +59,42 @@ def test_coco_that_is_empty_is_said_and_no_class() -> None:
 def test_what_holds_nothing_is_an_error_that_names_all_layouts() -> None:
     with pytest.raises(UserError, match=r"holds no images.*Pascal VOC.*COCO.*YOLO.*CLASS/IMAGE"):
         read_index(MemoryFiles({"readme.md": b""}), Limits())
+
+
+UNREAD = {
+    "LabelMe": ("train/a.json", b'{"version": "5.0", "flags": {}, "shapes": [{"label": "cat"}]}'),
+    "CreateML": (
+        "train/_annotations.createml.json",
+        b'[{"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": {"x": 1}}]}]',
+    ),
+    "VIA": ("via.json", b'{"a.jpg1": {"filename": "a.jpg", "file_attributes": {}}}'),
+    "Supervisely": ("ds/ann/a.jpg.json", b'{"objects": [{"classTitle": "cat"}]}'),
+    "CVAT": (
+        "annotations.xml",
+        b"<annotations><image id='0'/></annotations>",
+    ),
+    "CSV": ("boxes.csv", b"image_id,x1,y1,x2,y2,label\na,1,1,2,2,cat\n"),
+    "TFRecord": ("train/cats.tfrecord", b"\x00"),
+}
+
+
+@pytest.mark.parametrize("form", UNREAD)
+def test_other_formats_of_boxes_are_said_and_no_classes(form: str) -> None:
+    name, data = UNREAD[form]
+    files = {"train/a.jpg": picture(1), "valid/b.jpg": picture(2), name: data}
+    with pytest.raises(UserError, match=rf"looks like .*{form}.*\({name}\), which is not read"):
+        read_index(MemoryFiles(files), Limits())
+
+
+def test_label_studio_s_notes_are_no_coco() -> None:
+    files = FORMATS["darknet"](examples())
+    files["notes.json"] = b'{"categories": [{"id": 0, "name": "dog"}], "info": {"year": 2024}}'
+    assert read_index(MemoryFiles(files), Limits()).layout == "YOLO labels"
+
+
+def test_other_json_and_tables_beside_classes_are_no_boxes() -> None:
+    files = image_folder() | {
+        "Labels.json": b'{"n01": "cat", "images": ["a"]}',
+        "classes.csv": b"id,name\n1,cat\n",
+    }
+    assert read_index(MemoryFiles(files), Limits()).kind == "classification"

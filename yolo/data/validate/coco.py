@@ -20,7 +20,9 @@ from yolo.errors import UserError
 
 _FEW = 100
 """JSON files in one folder; where there are more, each is of one image and not COCO's."""
-_BEGINNING = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+_BEGINNING = re.compile(
+    rb'(\xef\xbb\xbf)?\s*\{[\s\S]*"(images|annotations|categories)"\s*:\s*\[\s*\{'
+)
 _NAMED = re.compile(r"(instances_.*|.*\.coco)\.json")
 
 
@@ -35,13 +37,18 @@ def read(files: Files, limits: Limits) -> Index | None:
     if not chosen:
         return None
     documents = []
+    begun = False
     for file in chosen:
         document = _read(files, file, limits, sum(one.count for one in documents))
         if document.images and (document.count or document.classes):
             documents.append(document)
         else:
             others.append(file)
+            begun = begun or bool(document.images or document.count)
     if not any(one.count for one in documents):
+        if not (begun or documents or any(map(_is_named, chosen))):
+            # Other programs list categories too, such as Label Studio beside labels for YOLO.
+            return None
         raise UserError(
             f"{files.path} looks like COCO ({chosen[0]}), but no file has both images and "
             "annotations with boxes"
@@ -90,16 +97,20 @@ def _choose(files: Files, names: Sequence[str], limits: Limits) -> tuple[list[st
     found = [
         name
         for name in jsons
-        if _NAMED.fullmatch(name.rpartition("/")[2].lower())
+        if _is_named(name)
         or (
             counts[name.rpartition("/")[0]] <= _FEW
-            and _BEGINNING.search(next(files.chunks(name, limits.set_annotation_bytes), b""))
+            and _BEGINNING.match(next(files.chunks(name, limits.set_annotation_bytes), b""))
         )
     ]
     instances = [name for name in found if name.rpartition("/")[2].startswith("instances_")]
     if instances:
         return instances, [name for name in found if name not in instances]
     return found, []
+
+
+def _is_named(name: str) -> bool:
+    return bool(_NAMED.fullmatch(name.rpartition("/")[2].lower()))
 
 
 def _read(files: Files, file: str, limits: Limits, before: int) -> _Document:

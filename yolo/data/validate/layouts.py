@@ -1,6 +1,15 @@
 """Tell the layout of a set by its content, and read its index."""
 
-from yolo.data.validate import coco, csv_boxes, hf_objects, imagefolder, imagenet, voc, yolo_txt
+from yolo.data.validate import (
+    coco,
+    csv_boxes,
+    hf_objects,
+    imagefolder,
+    imagenet,
+    unread_formats,
+    voc,
+    yolo_txt,
+)
 from yolo.data.validate.index import IMAGES, Files, Index, Kind, Limits
 from yolo.errors import UserError
 
@@ -51,15 +60,17 @@ _FOLDERS = "a classification set needs train/CLASS/IMAGE and val/CLASS/IMAGE, or
 
 
 def _find(files: Files, limits: Limits) -> Index | None:
-    return (
+    with_boxes = (
         hf_objects.read(files)
         or voc.read(files)
         or coco.read(files, limits)
         or csv_boxes.read(files, limits)
         or yolo_txt.read(files, limits)
-        or voc.read_images_alone(files)
-        or imagefolder.read(files)
     )
+    if with_boxes is not None:
+        return with_boxes
+    unread_formats.refuse(files, limits)
+    return voc.read_images_alone(files) or imagefolder.read(files)
 
 
 def _evidence(index: Index) -> str:
