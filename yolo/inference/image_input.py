@@ -59,8 +59,7 @@ def to_array(image: AnyImage) -> ImageArray:
 def read_image(path: Path) -> ImageArray:
     """Read an image file of any format, rotated by its EXIF orientation; the suffix is ignored.
 
-    Training and scoring use the stored pixels instead, because VOC's boxes refer to those
-    (`yolo.data.store.images.decode`).
+    Training and evaluation see the same pixels: validation rotates images that EXIF rotates.
 
     Raises:
         UserError: The file cannot be read, or is truncated, damaged or not an image.
