@@ -198,14 +198,31 @@ def test_an_error_has_no_traceback(tmp_path: Path) -> None:
 
 
 def test_check_lists_what_is_wrong_with_a_set_and_refuses_it(project: Path) -> None:
-    files = voc_set({"train": ["1", "2"]})
+    files = voc_set({"train": ["1", "2"], "valid": ["3"], "Test": ["4", "5"]})
     write_tar(project / "good.tar", files)
     accepted = call("check", "good.tar", "--json")
     assert accepted.exit_code == 0
-    assert json.loads(accepted.stdout)["admitted"] is True
-    refused = call("check", "good.tar", "--splits", "train,test", "--json")
+    report = json.loads(accepted.stdout)
+    assert report == {
+        "admitted": True,
+        "kind": "detection",
+        "layout": "Pascal VOC XML",
+        "classes": ["cat"],
+        "splits": {
+            "train": {"images": 2, "objects": 2},
+            "val": {"images": 1, "objects": 1},
+            "test": {"images": 2, "objects": 2},
+        },
+        "findings": [],
+    }
+    text = call("check", "good.tar").stdout
+    assert "published split val: 1 images, 1 objects" in text
+    assert "source: good.tar" in text
+    both = json.loads(call("check", "good.tar", "good.tar", "--json").stdout)
+    assert [one["path"] for one in both["sets"]] == ["good.tar", "good.tar"]
+    refused = call("check", "good.tar", "--splits", "train,mine", "--json")
     report = json.loads(refused.stdout)
     assert refused.exit_code == 1
     assert report["admitted"] is False
     assert {"file", "object", "rule", "severity", "value", "action"} == set(report["findings"][0])
-    assert "not admitted" in call("check", "good.tar", "--splits", "test").stdout
+    assert "not admitted" in call("check", "good.tar", "--splits", "mine").stdout

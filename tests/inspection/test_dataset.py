@@ -49,8 +49,8 @@ def test_the_defaults_are_those_of_the_presets() -> None:
 @pytest.mark.parametrize("above", ["", "set", "set/VOCdevkit", "set/VOCdevkit/VOC2007"])
 def test_a_root_and_every_folder_above_it_are_admitted(tmp_path: Path, above: str) -> None:
     write_folder(tmp_path, clean_set())
-    assert check([tmp_path / above]) == Report([])
-    assert check([tmp_path / above]).admitted
+    report = check([tmp_path / above])
+    assert report.admitted and not report.findings
 
 
 def test_archives_and_image_folders_are_admitted(tmp_path: Path) -> None:
@@ -59,10 +59,12 @@ def test_archives_and_image_folders_are_admitted(tmp_path: Path) -> None:
     assert check([tmp_path / "a" / "set.tar", tmp_path / "a", folder]).admitted
 
 
-def test_only_the_splits_present_are_required(tmp_path: Path) -> None:
+def test_a_set_without_a_training_split_is_refused_as_the_stage_refuses_it(
+    tmp_path: Path,
+) -> None:
     folder = write_folder(tmp_path, voc_set({"test": ["1", "2"]}))
-    assert check([folder]) == Report([])
-    assert check([folder], splits=["test"]) == Report([])
+    assert not check([folder]).admitted
+    assert not check([folder], splits=["test"]).findings, "asked for by name, it is checked alone"
     missing = check([folder], splits=["train"])
     assert short(missing) == [(folder.name, None, "unreadable_set", "error", "fail")]
     assert "'train', which the set does not have" in missing.findings[0].value
@@ -98,15 +100,21 @@ def test_identical_pictures_in_two_splits_are_an_error(tmp_path: Path) -> None:
     assert not report.admitted
 
 
-def test_missing_classes_are_warnings_unless_strict(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, clean_set())
-    loose = check([folder], classes=["cat", "dog"])
-    assert loose.admitted
-    assert {(found.rule, found.severity) for found in loose.findings} == {
-        ("class_coverage", "warning"),
+def test_a_class_without_a_training_example_is_refused(tmp_path: Path) -> None:
+    report = check([write_folder(tmp_path, clean_set())], classes=["cat", "dog"])
+    assert not report.admitted
+    assert {(found.rule, found.severity) for found in report.findings} == {
+        ("class_coverage", "error"),
         ("evaluation_coverage", "warning"),
     }
-    assert not check([folder], classes=["cat", "dog"], strict=True).admitted
+
+
+def test_a_class_without_a_test_example_is_an_error_if_strict(tmp_path: Path) -> None:
+    files = clean_set()
+    files[f"{ROOT}/Annotations/1.xml"] = annotation([("cat", (2, 2, 9, 9)), ("dog", (3, 3, 9, 9))])
+    folder = write_folder(tmp_path, files)
+    assert check([folder]).admitted
+    assert not check([folder], strict=True).admitted
 
 
 def test_halves_that_no_split_lists_are_mentioned(tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_halves_that_no_split_lists_are_mentioned(tmp_path: Path) -> None:
     assert report.admitted
 
 
-def test_an_empty_split_is_a_warning_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     files = {
         name: data
         for name, data in voc_set({"train": ["1", "2"], "val": ["3"], "test": ["4"]}).items()
@@ -133,12 +141,10 @@ def test_an_empty_split_is_a_warning_unless_it_is_asked_for(tmp_path: Path) -> N
     files[f"{ROOT}/ImageSets/Main/val.txt"] = b"\n"
     folder = write_folder(tmp_path, files)
     report = check([folder])
-    assert ("min_images", "warning", "val: 0") in [
+    assert ("min_images", "error", "val: 0") in [
         (found.rule, found.severity, found.value) for found in report.findings
     ]
-    assert report.admitted
-    assert not check([folder], strict=True).admitted
-    assert not check([folder], splits=["train", "val"]).admitted
+    assert not report.admitted
     assert check([folder], splits=["train", "test"]).admitted
 
 
@@ -160,9 +166,16 @@ def test_a_year_is_checked_whatever_lists_it_has(tmp_path: Path, lists: list[str
     if not lists:
         del files["VOC2012/ImageSets/Main/z.txt"]
     files["VOC2012/Annotations/7.xml"] = annotation([("cat", (2, 2, 9, 9)), ("cat", (5, 5, 5, 9))])
-    report = check([write_folder(tmp_path, files)])
-    assert [(Path(found.file).name, found.rule) for found in report.findings] == [
-        ("7.xml", "empty_box")
+    folder = write_folder(tmp_path, files)
+    if lists[:1] != ["train"]:
+        # A training that names no splits does not use this year, and that is said.
+        assert "unlisted" in {found.rule for found in check([folder]).findings}
+        name = lists[0] if lists == ["trainval"] else "all"
+        report = check([folder], splits=["VOC2007/train", f"VOC2012/{name}"])
+    else:
+        report = check([folder])
+    assert ("7.xml", "empty_box") in [
+        (Path(found.file).name, found.rule) for found in report.findings
     ]
 
 
@@ -204,8 +217,8 @@ def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:
         assert not report.admitted
 
 
-def test_two_pictures_take_little_time_and_no_heavy_import(tmp_path: Path) -> None:
-    write_folder(tmp_path, voc_set({"train": ["1", "2"]}))
+def test_few_images_take_little_time_and_no_heavy_import(tmp_path: Path) -> None:
+    write_folder(tmp_path, voc_set({"train": ["1", "2"], "val": ["3"], "test": ["4"]}))
     script = (
         "import sys; from pathlib import Path; from yolo.inspection.dataset import check; "
         "assert check([Path(sys.argv[1])]).admitted; "
@@ -232,4 +245,26 @@ def test_the_real_sets_are_admitted_with_their_flaws_listed(real_data: Path) -> 
     assert {(found.rule, found.severity) for found in mini.findings} == {
         ("cell_collision", "info"),
         ("evaluation_coverage", "warning"),
+    }
+
+
+def test_a_set_is_described(tmp_path: Path) -> None:
+    (one,) = check([write_folder(tmp_path, clean_set())]).sets
+    assert (one.kind, one.layout) == ("detection", "Pascal VOC XML")
+    assert set(one.splits) == {"train", "val", "test"} == set(one.used)
+    assert sum(size.images for size in one.splits.values()) == 7
+    assert one.classes == {"cat": sum(size.objects for size in one.splits.values())}
+    assert one.widths is not None and one.objects is not None
+    assert 0 < one.objects.smallest <= one.objects.median <= one.objects.largest < 1
+
+
+def test_a_set_without_splits_says_what_a_training_would_draw(tmp_path: Path) -> None:
+    lists = {"train": [str(number) for number in range(20)]}
+    files = {n: data for n, data in voc_set(lists).items() if "ImageSets" not in n}
+    (one,) = check([write_folder(tmp_path, files)]).sets
+    assert one.splits == {}
+    assert {split: images for split, (_, images) in one.used.items()} == {
+        "train": 14,
+        "val": 2,
+        "test": 4,
     }

@@ -288,6 +288,9 @@ def _uses(
         # A list that is the union of splits (trainval) says nothing that they do not.
         inside = [part for part in parts if part & own]
         is_union = own == set().union(*inside) if inside else not own
+        if one.split.rpartition("/")[2] == "trainval" and planned.used >= {"train", "val"}:
+            # That of one year: the splits join those of several.
+            is_union = own <= set().union(*inside)
         is_part = any(own <= names for names in used if one.split in planned.used)
         use = (
             OK
