@@ -36,9 +36,9 @@ from yolo.data.store import images
 from yolo.data.store.clean_set import CleanSet, Split
 from yolo.metrics.inputs import read_truth, to_columns
 from yolo.metrics.voc_ap import score
-from yolo.model.detector.backbone import load_backbone
 from yolo.model.detector.detector import DetectorSpec, build_detector
 from yolo.model.detector.predict import Detected, detect
+from yolo.model.detector.warm_start import load_backbone
 from yolo.model.network.layers import set_batch_norm_images
 from yolo.params.base import parse, read_document
 from yolo.runtime import settings as runtime

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stages.common.entry import run
 from yolo.files import write_json
-from yolo.model.detector.backbone import extract
+from yolo.model.backbone import extract
 
 CLASSIFIER = Path("models/classifier.safetensors")
 BACKBONE = Path("models/backbone.safetensors")

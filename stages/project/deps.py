@@ -42,7 +42,7 @@ EXEMPT: Mapping[str, str] = {
 ACCEPTED: Mapping[tuple[str, str], frozenset[str]] = {
     ("validate", "yolo/data/validate"): frozenset({"messages"}),
     ("evaluate", "yolo/detection"): frozenset({"loss", "targets"}),
-    ("evaluate", "yolo/model/detector"): frozenset({"backbone"}),
+    ("evaluate", "yolo/model/detector"): frozenset({"warm_start"}),
     ("evaluate", "yolo/evaluation/analysis"): frozenset({"comparison"}),
 }
 """Folders that a stage lists although it does not use these modules of them.

@@ -89,7 +89,8 @@ def _detector(params: "Params") -> tuple[Any, Any, Any, Any]:
         model.network, model.width, model.input_size, model.grid, model.boxes, clean.classes
     )
     # Random weights take as long as a pre-trained backbone's.
-    detector = build_detector(spec, seed=block.seed)
+    detector = build_detector(spec, block.seed, model.head)
+    detector.freeze(block.frozen_stages)
     set_batch_norm_images(detector, block.optimisation.batch_norm_images)
     split = clean.split("train")
     samples = TrainingSamples(split, spec.input_size, block.augmentation, block.seed)

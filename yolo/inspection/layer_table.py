@@ -17,6 +17,7 @@ from yolo.model.network.layers import (
     Layer,
     LocallyConnected2d,
 )
+from yolo.model.network.mobile_layers import SameConvolution
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ def layer_table(module: nn.Module, input_size: int | tuple[int, int]) -> list[La
 
 
 def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """Yield our layers, and every module that contains none of them as a whole."""
+    """Yield our innermost layers, and every module that contains none of them as a whole."""
     if isinstance(module, InputRange):
         return
-    if isinstance(module, Layer) or not any(isinstance(part, Layer) for part in module.modules()):
+    if not any(isinstance(part, Layer) for child in module.children() for part in child.modules()):
         yield name, module
         return
     for key, child in module.named_children():
@@ -98,7 +99,7 @@ def _row(name: str, part: nn.Module, output: Shape) -> LayerRow:
 
 
 def _flops(part: nn.Module, output: Shape) -> int:
-    if isinstance(part, Convolutional | nn.Conv2d):
+    if isinstance(part, Convolutional | SameConvolution | nn.Conv2d):
         return 2 * part.weight.numel() * math.prod(output[1:])
     if isinstance(part, FullyConnected | LocallyConnected2d | nn.Linear):
         return 2 * part.weight.numel()

@@ -47,6 +47,8 @@ class DetectTrain(Block):
     """Detector training."""
 
     seed: Seed
+    frozen_stages: Annotated[int, Field(ge=0, le=6)]
+    """First stages of the backbone that are not trained; a stage ends where the map is halved."""
     keep: Literal["best", "last"]
     """Which weights the stage hands on: those of the best validation mAP, or the last."""
     validation: Validation

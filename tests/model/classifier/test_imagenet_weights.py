@@ -9,10 +9,16 @@ import torch
 from safetensors.torch import save_file
 
 from yolo.errors import UserError
-from yolo.model.classifier.classifier import load_classifier, save_classifier
+from yolo.model.backbone import extract
+from yolo.model.classifier.classifier import (
+    ClassifierSpec,
+    build_classifier,
+    load_classifier,
+    save_classifier,
+)
 from yolo.model.classifier.imagenet_weights import load_pretrained
-from yolo.model.detector.backbone import extract, load_backbone
 from yolo.model.detector.detector import DetectorSpec, build_detector
+from yolo.model.detector.warm_start import load_backbone
 from yolo.model.network.layers import BatchNorm, set_batch_norm_images
 
 
@@ -86,6 +92,34 @@ def test_batch_normalisation_is_ours(resnet: tuple[Any, Path]) -> None:
     assert [norm.images for norm in norms] == [2] * 20
     with pytest.raises(ValueError, match="groups of 2"):
         classifier.train()(torch.rand(3, 3, 64, 64))
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0"]
+)
+def test_light_models_classify_as_torchvisions(tmp_path: Path, name: str) -> None:
+    """MobileNetV3's batch normalisation has an epsilon of its own, 0.001."""
+    module = model(name)
+    torch.save(module.state_dict(), tmp_path / "w.pth")
+    classifier = load_pretrained(name, tmp_path / "w.pth").eval()
+    images = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        expected = module(normalised(images))
+        torch.testing.assert_close(classifier(images), expected, rtol=1e-4, atol=1e-4)
+    save_classifier(tmp_path / "c", classifier)
+    extract(tmp_path / "c", tmp_path / "b")
+    detector = build_detector(DetectorSpec(name, 1.0, 64, 4, 2, ("a",)), 0, "convolutional")
+    load_backbone(detector, tmp_path / "b")
+    whole = classifier.backbone.state_dict()
+    for key, tensor in detector.backbone.state_dict().items():
+        assert torch.equal(tensor, whole[key]), key
+
+
+def test_each_layer_keeps_its_published_epsilon() -> None:
+    for name in ("resnet18", "mobilenet_v3_large", "efficientnet_b0"):
+        published = [p.eps for p in model(name).modules() if isinstance(p, torch.nn.BatchNorm2d)]
+        ours = build_classifier(ClassifierSpec(name, 1.0, 64, ("a",)))
+        assert [p.eps for p in ours.modules() if isinstance(p, BatchNorm)] == published
 
 
 @pytest.mark.slow

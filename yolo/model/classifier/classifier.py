@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo.errors import UserError
 from yolo.model.network import backbones, layer_specs, weights
-from yolo.model.network.backbones import Backbone
-from yolo.model.network.build import initialise, stack
+from yolo.model.network.backbones import Backbone, Torchvision
+from yolo.model.network.build import initialise, make_network, stack
 from yolo.model.network.layer_specs import Row
 from yolo.model.network.layers import InputRange
 from yolo.model.network.networks import classifier_rows, input_range
@@ -76,17 +75,13 @@ def build_classifier(spec: ClassifierSpec, seed: int = 0) -> Classifier:
     """
     backbone = backbones.backbone_of(spec.network, spec.width)
     head = None
-    if not isinstance(backbone, str):
+    if not isinstance(backbone, Torchvision):
         head = classifier_rows(spec.network, len(spec.classes))
-    with torch.random.fork_rng(devices=[]):
-        # torchvision's models draw their own first weights
-        torch.manual_seed(seed)
-        try:
-            classifier = Classifier(spec, input_range(spec.network), backbone, head)
-        except ValueError as error:
-            raise UserError(
-                f"network {spec.network} at {spec.input_size} pixels: {error}"
-            ) from None
+    classifier = make_network(
+        lambda: Classifier(spec, input_range(spec.network), backbone, head),
+        f"network {spec.network} at {spec.input_size} pixels",
+        seed,
+    )
     initialise(classifier, torch.Generator().manual_seed(seed))
     return classifier
 

@@ -15,11 +15,19 @@ from yolo.files import replacing
 from yolo.model.darknet import cfg as darknet_cfg
 from yolo.model.darknet import weights as darknet_weights
 from yolo.model.detector.detector import Detector, DetectorSpec, load_detector, save_detector
-from yolo.model.network import layer_specs
 from yolo.model.network.build import initialise, make_layer
-from yolo.model.network.layer_specs import BoxRoots, CellMap, Crop, Detection, Row, Shape
+from yolo.model.network.layer_specs import (
+    BoxRoots,
+    CellMap,
+    Crop,
+    Detection,
+    Expansion,
+    InvertedResidual,
+    Row,
+    SameConv,
+    Shape,
+)
 from yolo.model.network.layers import BatchNorm, Layer
-from yolo.model.network.networks import TORCHVISION
 
 VOC_CLASSES = (
     "aeroplane",
@@ -176,19 +184,19 @@ def export_darknet(detector_path: Path, cfg_out: Path, weights_out: Path) -> Non
     """Write a detector file of ours as the original's .cfg and .weights.
 
     A network on inputs in [-1, 1] gets a [crop] section, which maps [0, 1] there, as the original's
-    of 2015 have. UserError for a detector that the original has no layers for: a torchvision
-    backbone, or a convolutional output (the original's [detection] reads a connected layer).
+    of 2015 have. UserError for a detector that the original has no layers for: a backbone
+    of torchvision's or EfficientNet's, or a convolutional output.
     """
     detector = load_detector(detector_path)
-    card = detector.card()
-    if isinstance(card["backbone"], str) or any(
-        isinstance(row, CellMap) for row in layer_specs.from_json(card["head"])
-    ):
+    parts = [*detector.backbone, *detector.head]
+    foreign = next((part for part in parts if not _known(part)), None)
+    if foreign is not None:
         fits = "yolov1, yolov1-bn, yolov1-darknet, yolov1-fast, yolov1-fast-darknet"
-        reason = "torchvision's" if card["network"] in TORCHVISION else "with convolutional output"
+        what = foreign.row if isinstance(foreign, Layer) else type(foreign).__name__
         raise UserError(
-            f"{detector_path} is of network {card['network']}, {reason}, for which the original "
-            f"program has no layers; networks that it can run: {fits}"
+            f"{detector_path} is of network {detector.spec.network}: the original program has no "
+            f"layer for {what}; it can run {fits} with the paper's head. "
+            "Every network can be exported with --format onnx"
         )
     side = detector.spec.input_size
     network = _as_network(detector, side)
@@ -208,6 +216,12 @@ def _as_network(detector: Detector, side: int) -> nn.Sequential:
     if detector.input_range.name == "signed":
         layers.insert(0, make_layer(Crop(side, side), (3, side, side)))
     return nn.Sequential(*layers)
+
+
+def _known(layer: Any) -> bool:
+    """Whether the original has such a layer (its [detection] reads a connected one)."""
+    foreign = CellMap | SameConv | InvertedResidual | Expansion
+    return isinstance(layer, Layer) and not isinstance(layer.row, foreign)
 
 
 def _layers(network: nn.Sequential) -> list[Layer]:

@@ -3,17 +3,17 @@
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from yolo.class_names import problem_with
 from yolo.errors import UserError
-from yolo.model.detector.heads import head, head_rows, head_stride
+from yolo.model.detector import heads
 from yolo.model.network import backbones, layer_specs, weights
 from yolo.model.network.backbones import Backbone
-from yolo.model.network.build import initialise, stack
+from yolo.model.network.build import initialise, make_network, stack
 from yolo.model.network.layer_specs import Row
 from yolo.model.network.layers import Convolutional, InputRange
 from yolo.model.network.networks import input_range
@@ -53,6 +53,7 @@ class Detector(nn.Module):
         super().__init__()
         self.spec = spec
         self._backbone, self._head = backbone, head
+        self._frozen: list[nn.Module] = []
         self.input_range = InputRange(input_range)
         side = spec.input_size
         self.backbone, shape = backbones.make_backbone(backbone, (3, side, side))
@@ -61,6 +62,30 @@ class Detector(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Predict."""
         return self.head(self.backbone(self.input_range(images)))
+
+    def freeze(self, stages: int) -> None:
+        """Train nothing of the first stages of the backbone, and keep their running statistics.
+
+        A stage ends where the map is halved: the first n stages are all layers whose map has a
+        stride of at most 2^n. UserError when the backbone has fewer.
+        """
+        found = backbones.stages(self.backbone)
+        if stages > len(found):
+            raise UserError(
+                f"detect_train.frozen_stages is {stages}; the backbone of network "
+                f"{self.spec.network} has {len(found)} stages here"
+            )
+        self._frozen = [layer for stage in found[:stages] for layer in stage]
+        for layer in self._frozen:
+            layer.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, frozen layers excepted, or to inference."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
 
     def check(self) -> None:
         """ValueError unless the layers give what `spec` says, for an input that can be had."""
@@ -86,27 +111,37 @@ class Detector(nn.Module):
         }
 
 
-def build_detector(spec: DetectorSpec, seed: int = 0) -> Detector:
+def build_detector(spec: DetectorSpec, seed: int = 0, head: heads.Kind | None = None) -> Detector:
     """Make a detector with the original's random initial weights.
 
     The last convolution of a convolutional head starts close to zero (normal, deviation .01).
-    UserError for an unknown network, for an input that is too small for it, and for a grid that a
-    convolutional head cannot give, saying which values fit.
+
+    Args:
+        spec: A convolutional head has the stride input_size / grid, 16 or 32.
+        seed: Of the weights.
+        head: None: the network's own.
+
+    Raises:
+        UserError: The network is unknown, the input is too small for it, or a convolutional head
+            cannot give the grid; it says which values fit.
     """
+    kind = head or heads.own_kind(spec.network)
     backbone = backbones.backbone_of(spec.network, spec.width)
-    _check_grid(spec, backbones.stride_of(backbone))
-    added = head_rows(
-        spec.network, spec.width, grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes)
-    )
-    with torch.random.fork_rng(devices=[]):
-        # torchvision's models draw their own first weights
-        torch.manual_seed(seed)
-        try:
-            detector = Detector(spec, input_range(spec.network), backbone, added)
-        except ValueError as error:
-            raise UserError(
-                f"network {spec.network} at {spec.input_size} pixels: {error}"
-            ) from None
+    outputs = {"boxes": spec.boxes, "classes": len(spec.classes)}
+
+    def make() -> Detector:
+        if kind == "paper":
+            rows = heads.paper_rows(spec.network, spec.width, grid=spec.grid, **outputs)
+            return Detector(spec, input_range(spec.network), backbone, rows)
+        stride = _stride(spec, heads.strides(spec.network, head))
+        begin = backbones.cut(backbone, stride)
+        with torch.device("meta"):
+            _, shape = backbones.make_backbone(begin, (3, spec.input_size, spec.input_size))
+        rest = stride // backbones.stride_of(begin)
+        rows = heads.convolutional_rows(shape[0], spec.width, rest, **outputs)
+        return Detector(spec, input_range(spec.network), begin, rows)
+
+    detector = make_network(make, f"network {spec.network} at {spec.input_size} pixels", seed)
     generator = torch.Generator().manual_seed(seed)
     initialise(detector, generator)
     if isinstance(detector.head[-1], Cells):
@@ -160,21 +195,23 @@ def spec_of(card: dict[str, Any]) -> DetectorSpec:
     )
 
 
-def _check_grid(spec: DetectorSpec, backbone_stride: int) -> None:
-    if head(spec.network).output == "connected":
-        return
-    stride = backbone_stride * head_stride(spec.network)
-    if spec.grid * stride == spec.input_size:
-        return
-    fits = [side for side in (spec.input_size // stride, spec.input_size // stride + 1) if side]
-    if spec.input_size % stride == 0:
-        fits = fits[:1]
-    pairs = " or ".join(f"grid {side} with input_size {side * stride}" for side in fits)
+def _stride(spec: DetectorSpec, allowed: tuple[int, ...]) -> int:
+    """Pixels per cell of a convolutional head; UserError unless it is one of those allowed."""
+    for stride in allowed:
+        if spec.grid * stride == spec.input_size:
+            return stride
+    pairs = []
+    for stride in allowed:
+        side = spec.input_size // stride
+        sides = [side] if spec.input_size % stride == 0 else [side, side + 1]
+        pairs += [f"grid {side} with input_size {side * stride}" for side in sides if side]
+    pixels = " or ".join(map(str, allowed))
+    quotients = " or ".join(f"input_size / {stride}" for stride in allowed)
+    sizes = " or ".join(f"input_size {spec.grid * stride}" for stride in allowed)
     raise UserError(
         f"model.grid {spec.grid} and model.input_size {spec.input_size} do not fit network "
-        f"{spec.network}: its output is convolutional, one cell per {stride} pixels, so grid must "
-        f"be input_size / {stride}; {pairs} would fit, and input_size {spec.grid * stride} fits "
-        f"grid {spec.grid}"
+        f"{spec.network}: its output is convolutional, one cell per {pixels} pixels, so grid must "
+        f"be {quotients}; {' or '.join(pairs)} would fit, and {sizes} fits grid {spec.grid}"
     )
 
 

@@ -5,7 +5,6 @@ output: each location of the last map is a cell, so S is the input's side divide
 Sources: as for `yolo.model.network.networks`.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 from yolo.model.network.layer_specs import (
@@ -15,19 +14,14 @@ from yolo.model.network.layer_specs import (
     Detection,
     Dropout,
     Local,
-    MaxPool,
     Row,
     scaled,
 )
-from yolo.model.network.networks import TORCHVISION, check_name, conv
+from yolo.model.network.networks import check_name, conv
 
-
-@dataclass(frozen=True)
-class Head:
-    """Hidden layers and the kind of the output layer."""
-
-    hidden: tuple[Row, ...]
-    output: Literal["connected", "convolutional"] = "connected"
+Kind = Literal["paper", "convolutional"]
+_CHANNELS = 256
+"""Of the convolutional head's hidden layers."""
 
 
 def _four_convolutions(batch_norm: bool) -> tuple[Row, ...]:
@@ -35,52 +29,63 @@ def _four_convolutions(batch_norm: bool) -> tuple[Row, ...]:
     return tuple(conv(1024, 3, stride, batch_norm=batch_norm) for stride in (1, 2, 1, 1))
 
 
-def _paper(batch_norm: bool) -> Head:
+def _paper(batch_norm: bool) -> tuple[Row, ...]:
     """Four convolutions and the first connected layer of figure 3."""
-    return Head((*_four_convolutions(batch_norm), Connected(4096, "leaky"), Dropout(0.5)))
+    return *_four_convolutions(batch_norm), Connected(4096, "leaky"), Dropout(0.5)
 
 
-_HEADS = {
+_PUBLISHED: dict[str, tuple[Row, ...]] = {
     "yolov1": _paper(batch_norm=False),
-    "yolov1-bn": _paper(batch_norm=True),
-    "yolov1-darknet": Head((*_four_convolutions(True), Local(256), Dropout(0.5))),
-    "yolov1-fast": Head(
-        (
-            conv(1024, batch_norm=False),
-            conv(1024, batch_norm=False),
-            Connected(256, "linear"),
-            Connected(4096, "leaky"),
-            Dropout(0.5),
-        )
+    "yolov1-darknet": (*_four_convolutions(True), Local(256), Dropout(0.5)),
+    "yolov1-fast": (
+        conv(1024, batch_norm=False),
+        conv(1024, batch_norm=False),
+        Connected(256, "linear"),
+        Connected(4096, "leaky"),
+        Dropout(0.5),
     ),
-    "yolov1-fast-darknet": Head((conv(256, batch_norm=True),)),
-    "nano": Head((conv(256, batch_norm=True),), "convolutional"),
-    **{name: _paper(batch_norm=True) for name in TORCHVISION},
+    "yolov1-fast-darknet": (conv(256, batch_norm=True),),
 }
+"""Hidden layers of the heads that were published with a network."""
+_STRIDES = {"nano": (16,), "efficientnet_lite0": (16, 32)}
+"""Networks of ours whose own head is convolutional: the strides it may have."""
 
 
-def head(name: str) -> Head:
-    """The detection head of a network; UserError lists the names there are."""
-    check_name(name)
-    return _HEADS[name]
+def own_kind(network: str) -> Kind:
+    """The head that a network has unless another is asked for; UserError for an unknown name."""
+    check_name(network)
+    return "convolutional" if network in _STRIDES else "paper"
 
 
-def head_rows(name: str, width: float, *, grid: int, boxes: int, classes: int) -> tuple[Row, ...]:
-    """Rows that follow the backbone, with `width` times the published channels.
+def strides(network: str, kind: Kind | None) -> tuple[int, ...]:
+    """The strides (pixels per cell) that a convolutional head may have; `kind` None: its own."""
+    return (16, 32) if kind else _STRIDES[network]
 
-    They end with the flat vector of S*S*(C + 5B) values in the original's layout.
+
+def paper_rows(
+    network: str, width: float, *, grid: int, boxes: int, classes: int
+) -> tuple[Row, ...]:
+    """The head published with the network, or the paper's with batch normalisation.
+
+    `width` times the published channels; the rows end with the flat vector of S*S*(C + 5B) values
+    in the original's layout.
     """
-    values = classes + 5 * boxes
-    hidden = scaled(head(name).hidden, width)
-    if head(name).output == "convolutional":
-        return *hidden, Conv(values, 1, padding=0, activation="linear"), CellMap(boxes, classes)
-    return *hidden, Connected(grid * grid * values), Detection(grid, boxes, classes)
+    hidden = _PUBLISHED.get(network, _paper(batch_norm=True))
+    values = grid * grid * (classes + 5 * boxes)
+    return *scaled(hidden, width), Connected(values), Detection(grid, boxes, classes)
 
 
-def head_stride(name: str) -> int:
-    """Factor by which the head's hidden layers reduce the map."""
-    stride = 1
-    for row in head(name).hidden:
-        if isinstance(row, Conv | Local | MaxPool):
-            stride *= row.stride
-    return stride
+def convolutional_rows(
+    channels: int, width: float, stride: int, *, boxes: int, classes: int
+) -> tuple[Row, ...]:
+    """A 3x3 convolution of this stride and the output, a 1x1 convolution.
+
+    A map of more channels than the 3x3 convolution has is first reduced to as many. The rows end
+    with the flat vector of S*S*(C + 5B) values in the original's layout.
+    """
+    one, three = conv(_CHANNELS, 1, batch_norm=True), conv(_CHANNELS, 3, stride, batch_norm=True)
+    hidden = scaled((one, three), width)
+    if isinstance(hidden[0], Conv) and channels <= hidden[0].filters:
+        hidden = hidden[1:]
+    output = Conv(classes + 5 * boxes, 1, padding=0, activation="linear")
+    return *hidden, output, CellMap(boxes, classes)

@@ -1,12 +1,15 @@
-"""From rows to layers: one after the other, with the original's first weights."""
+"""From rows to layers, with the original's first weights."""
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
+from yolo.errors import UserError
 from yolo.model.network.layer_specs import (
     AvgPool,
     BoxRoots,
@@ -16,9 +19,12 @@ from yolo.model.network.layer_specs import (
     Crop,
     Detection,
     Dropout,
+    Expansion,
+    InvertedResidual,
     Local,
     MaxPool,
     Row,
+    SameConv,
     Shape,
     Softmax,
 )
@@ -33,7 +39,14 @@ from yolo.model.network.layers import (
     MaxPooling,
     SoftmaxLayer,
 )
+from yolo.model.network.mobile_layers import (
+    ExpansionOnly,
+    InvertedResidualBlock,
+    SameConvolution,
+)
 from yolo.model.network.output_layers import Cells, DetectionLayer, Roots
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _LAYERS: dict[type[Row], Callable[[Any, Shape], Layer]] = {
     Conv: Convolutional,
@@ -47,6 +60,9 @@ _LAYERS: dict[type[Row], Callable[[Any, Shape], Layer]] = {
     Detection: DetectionLayer,
     CellMap: Cells,
     BoxRoots: Roots,
+    SameConv: SameConvolution,
+    InvertedResidual: InvertedResidualBlock,
+    Expansion: ExpansionOnly,
 }
 _NEED_MAPS = (Conv, MaxPool, Local, AvgPool, Crop)
 
@@ -68,6 +84,38 @@ def stack(rows: Iterable[Row], shape: Shape) -> tuple[nn.Sequential, Shape]:
     return layers, shape
 
 
+def layer_shapes(layers: nn.Sequential, shape: Shape) -> list[Shape]:
+    """Shape of the map after each layer, for images of `shape` (3, H, W); nothing is computed.
+
+    ValueError where the image is too small.
+    """
+    shapes = []
+    x = torch.zeros(1, *shape, device="meta")
+    for layer in layers:
+        tensors = chain(layer.named_parameters(), layer.named_buffers())
+        try:
+            x = functional_call(layer, {name: own.to("meta") for name, own in tensors}, x)
+        except RuntimeError as error:
+            raise ValueError(f"the input is too small: {error}") from None
+        shapes.append(tuple(x.shape[1:]))
+    return shapes
+
+
+def make_network(make: Callable[[], Network], what: str, seed: int) -> Network:
+    """The network that `make` makes, weights of ours not set, those of torchvision's from `seed`.
+
+    UserError that begins with `what` for a ValueError: an input that is too small.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return make()
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(f"{what}: {error}") from None
+
+
 @torch.no_grad()
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
     """Draw the weights of every layer as the original does (make_*_layer).
@@ -76,16 +124,18 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
     +-sqrt(2 / fan-in), biases 0, batch normalisation 1 and 0.
     """
     for layer in module.modules():
-        if not isinstance(layer, Convolutional | LocallyConnected2d | FullyConnected):
+        if not isinstance(
+            layer, Convolutional | SameConvolution | LocallyConnected2d | FullyConnected
+        ):
             continue
         if layer.weight.is_meta:
             continue
-        if layer.bias is not None:
+        if not isinstance(layer, SameConvolution) and layer.bias is not None:
             layer.bias.zero_()
         scale = math.sqrt(2 / math.prod(layer.weight.shape[1:]))
         if isinstance(layer, LocallyConnected2d):
             scale = math.sqrt(2 / layer.weight.shape[2])
-        if isinstance(layer, Convolutional):
+        if isinstance(layer, Convolutional | SameConvolution):
             layer.weight.normal_(0, scale, generator=generator)
         else:
             layer.weight.uniform_(-scale, scale, generator=generator)

@@ -1,10 +1,11 @@
 """Rows of a network table: what each layer is, in numbers, without any weights.
 
-A row carries everything that a section of the original's .cfg says about a layer, so the same rows
-describe our networks, imported ones, and what a weights file stores to be built again.
+A row carries everything that a section of the original's .cfg says about a layer. The same rows
+describe our networks and imported ones, and a weights file stores them.
 A shape is `(channels, height, width)` of a map or `(values,)` of a vector, without the batch.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -150,11 +151,58 @@ class BoxRoots:
         return "roots"
 
 
+@dataclass(frozen=True)
+class SameConv:
+    """Convolution padded as TensorFlow's "same", batch normalisation, activation (EfficientNet)."""
+
+    filters: int
+    size: int = 1
+    stride: int = 1
+    groups: int = 1
+    activation: Literal["relu6", "linear"] = "relu6"
+
+    def __str__(self) -> str:
+        return f"same conv {self.size}x{self.size}x{self.filters}" + _stride(self.stride)
+
+
+@dataclass(frozen=True)
+class InvertedResidual:
+    """1x1 expansion, depthwise and 1x1 linear `SameConv`; a shortcut where the shape stays.
+
+    The block of MobileNetV2 (Sandler et al., 2018) and EfficientNet-Lite; with `expansion` 1 it
+    has no first convolution.
+    """
+
+    filters: int
+    size: int = 3
+    stride: int = 1
+    expansion: int = 6
+
+    def __str__(self) -> str:
+        return f"residual {self.size}x{self.size}x{self.filters}" + _stride(self.stride)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The first convolution of an `InvertedResidual` alone: the end of a backbone cut there."""
+
+    expansion: int = 6
+
+    def __str__(self) -> str:
+        return f"expansion x{self.expansion}"
+
+
 Row = (
     Conv | MaxPool | Local | Connected | Dropout | AvgPool | Softmax | Crop | Detection | CellMap
-    | BoxRoots
+    | BoxRoots | SameConv | InvertedResidual | Expansion
 )  # fmt: skip
 _KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in get_args(Row)}
+
+
+def stride_of(rows: Iterable[Row]) -> int:
+    """Factor by which the rows reduce the sides of a map."""
+    strides = (Conv, MaxPool, Local, SameConv, InvertedResidual)
+    return math.prod(row.stride for row in rows if isinstance(row, strides))
 
 
 def scaled(rows: Iterable[Row], width: float) -> tuple[Row, ...]:
@@ -163,7 +211,7 @@ def scaled(rows: Iterable[Row], width: float) -> tuple[Row, ...]:
 
 
 def _scaled(row: Row, width: float) -> Row:
-    if isinstance(row, Conv | Local):
+    if isinstance(row, Conv | Local | SameConv | InvertedResidual):
         return replace(row, filters=_channels(row.filters, width))
     if isinstance(row, Connected):
         return replace(row, outputs=_channels(row.outputs, width))

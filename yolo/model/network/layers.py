@@ -43,13 +43,15 @@ class BatchNorm(nn.Module):
     group. At inference (x - mean) / sqrt(variance + 1e-5), as the original does on a GPU;
     `cpu_rule` gives (x - mean) / (sqrt(variance) + 1e-6), as it does on a CPU (blas.c:
     normalize_cpu).
+
+    Other networks were published with another `eps`.
     """
 
-    eps = 1e-5
     momentum = 0.01
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
+        self.eps = eps
         self.images: int | None = None
         self.cpu_rule = False
         self.weight = nn.Parameter(torch.ones(channels))
@@ -91,8 +93,8 @@ class BatchNorm(nn.Module):
         return normal * self.weight.view(shape) + self.bias.view(shape)
 
     def extra_repr(self) -> str:
-        """Channels and group size."""
-        return f"{len(self.weight)}, images={self.images}"
+        """Channels, epsilon and group size."""
+        return f"{len(self.weight)}, eps={self.eps:g}, images={self.images}"
 
 
 def set_batch_norm_images(module: nn.Module, images: int | None) -> None:
@@ -105,7 +107,7 @@ def set_batch_norm_images(module: nn.Module, images: int | None) -> None:
 
 
 class InputRange(nn.Module):
-    """From RGB in [0, 1] to what the network was made for: `unit`, `signed` or `imagenet`."""
+    """From RGB in [0, 1] to what the first layer takes, by name (`networks.InputRange`)."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -116,6 +118,8 @@ class InputRange(nn.Module):
                 "signed": ((0.5,), (0.5,)),
                 # torchvision's ImageNet weights
                 "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+                # EfficientNet-Lite: (255x - 127) / 128
+                "lite": ((127 / 255,), (128 / 255,)),
             }[name]
         except KeyError:
             raise ValueError(f"unknown input range {name!r}") from None

@@ -4,18 +4,39 @@ What the detector adds to a backbone is in `yolo.model.detector.heads`. A convol
 filters, size, stride; padding is half the size; all are leaky. Sources: paper section 2.1 and
 figure 3; the original's cfg/extraction.cfg, cfg/yolov1.cfg, cfg/yolov1-tiny.cfg of today, and
 yolo.cfg and yolo-tiny.cfg of November 2015, which are the paper's. docs/deviations.md lists what is
-ours.
+ours, docs/networks.md says how to add one.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from yolo.errors import UserError
-from yolo.model.network.layer_specs import AvgPool, Connected, Conv, MaxPool, Row, scaled
+from yolo.model.network.layer_specs import (
+    AvgPool,
+    Connected,
+    Conv,
+    InvertedResidual,
+    MaxPool,
+    Row,
+    SameConv,
+    scaled,
+)
 
-InputRange = Literal["unit", "signed", "imagenet"]
-"""What the first layer takes: RGB in [0, 1], in [-1, 1], or by ImageNet's mean and deviation."""
-TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "vgg16", "vgg16_bn")
+InputRange = Literal["unit", "signed", "imagenet", "lite"]
+"""What the first layer takes: RGB in [0, 1], in [-1, 1], by ImageNet's mean and deviation, or
+(255x - 127) / 128."""
+TORCHVISION = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "vgg16",
+    "vgg16_bn",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+)
 """Backbones that torchvision has ImageNet weights for; stride 32."""
 
 
@@ -25,7 +46,6 @@ class Network:
 
     backbone: tuple[Row, ...]
     input_range: InputRange
-    batch_norm: bool
     classifier: Literal["connected", "convolutional"] = "connected"
     """`connected`: average pooling, then one connected layer (paper section 2.2);
     `convolutional`: one leaky 1x1 convolution, then average pooling (extraction.cfg)."""
@@ -72,17 +92,39 @@ def _nano() -> tuple[Row, ...]:
     return _rows(table, batch_norm=True)
 
 
+def _efficientnet_lite0() -> tuple[Row, ...]:
+    """EfficientNet-B0's table with the stem and the last convolution as they are, without
+    squeeze-and-excitation (tensorflow/tpu: efficientnet_lite_builder.py).
+    """
+    # blocks, filters, size, stride of the first
+    table = [
+        (2, 24, 3, 2),
+        (2, 40, 5, 2),
+        (3, 80, 3, 2),
+        (3, 112, 5, 1),
+        (4, 192, 5, 2),
+        (1, 320, 3, 1),
+    ]
+    blocks = [
+        InvertedResidual(filters, size, stride if number == 0 else 1)
+        for count, filters, size, stride in table
+        for number in range(count)
+    ]
+    return SameConv(32, 3, 2), InvertedResidual(16, 3, 1, 1), *blocks, SameConv(1280)
+
+
 def _rows(table: list[tuple[int, ...]], batch_norm: bool) -> tuple[Row, ...]:
     return tuple(conv(*row, batch_norm=batch_norm) if row else MaxPool() for row in table)
 
 
 _TABLES = {
-    "yolov1": Network(_extraction(False), "signed", False),
-    "yolov1-bn": Network(_extraction(True), "signed", True),
-    "yolov1-darknet": Network(_extraction(True), "unit", True, "convolutional"),
-    "yolov1-fast": Network(_reference(False), "signed", False),
-    "yolov1-fast-darknet": Network(_reference(True), "unit", True, "convolutional"),
-    "nano": Network(_nano(), "signed", True),
+    "yolov1": Network(_extraction(False), "signed"),
+    "yolov1-bn": Network(_extraction(True), "signed"),
+    "yolov1-darknet": Network(_extraction(True), "unit", "convolutional"),
+    "yolov1-fast": Network(_reference(False), "signed"),
+    "yolov1-fast-darknet": Network(_reference(True), "unit", "convolutional"),
+    "nano": Network(_nano(), "signed"),
+    "efficientnet_lite0": Network(_efficientnet_lite0(), "lite"),
 }
 NAMES = (*_TABLES, *TORCHVISION)
 

@@ -44,7 +44,7 @@ class RunningStatistics:
         self._buffers = [
             buffer
             for part in model.modules()
-            if isinstance(part, BatchNorm)
+            if isinstance(part, BatchNorm) and part.weight.requires_grad
             for buffer in (part.running_mean, part.running_var)
         ]
         self._keep = (1 - BatchNorm.momentum) ** groups

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from yolo.errors import UserError
+from yolo.model.backbone import extract
 from yolo.model.classifier.classifier import ClassifierSpec, build_classifier, save_classifier
-from yolo.model.detector.backbone import extract, load_backbone
 from yolo.model.detector.detector import Detector, DetectorSpec, build_detector
+from yolo.model.detector.warm_start import load_backbone
 from yolo.model.network import weights
 
 CLASSES = ("cat", "dog", "emu")
