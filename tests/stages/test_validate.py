@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from format_sets import coco, coco_document, examples
 from ruamel.yaml import YAML
 from small_sets import annotation, picture, voc_set, write_tar
 
@@ -205,3 +206,34 @@ def test_a_wrong_policy_is_refused_before_any_work(
     set_parameters(project, validate__detection__rules__empty_box="repair")
     with pytest.raises(UserError, match=r"validate\.detection\.rules\.empty_box is 'repair'"):
         run("detection", monkeypatch)
+
+
+def test_a_coco_set_goes_the_same_way_and_own_splits_are_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = examples()["train"]
+    files = {f"images/{name}.png": one.image for name, one in own.items()}
+    files["result.json"] = json.dumps(coco_document(own)).encode()
+    files["images/spare.png"] = picture(88, kind=".png")
+    write_tar(project / "data/raw/detection/set.tar", files)
+    set_parameters(
+        project,
+        data__detection__rename={"tabby cat": "cat"},
+        validate__detection__rules__class_coverage="warn",
+    )
+    run("detection", monkeypatch)
+    said = capsys.readouterr().out
+    assert "detection: COCO JSON, 2 classes" in said
+    assert "the set has no split for val and test: drawn from its training images" in said
+    assert "1 images have no annotation: left out" in said
+    clean = CleanSet(project / "data/clean/detection")
+    assert clean.classes == ("cat", "dog")
+    assert sum(len(clean.split(name)) for name in ("train", "val", "test")) == 3
+
+
+def test_a_set_with_boxes_is_refused_as_classes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tar(project / "data/raw/classification/set.tar", coco(examples()))
+    with pytest.raises(UserError, match=r"looks like COCO JSON \(annotations/instances_test2017"):
+        run("classification", monkeypatch)

@@ -129,6 +129,14 @@ def test_lists_of_other_encodings_are_read_when_they_name_the_images(
     assert index(files).published["train"] == [f"{name} 1", f"{name} 2"]
 
 
+def test_a_list_names_images_whose_names_a_zip_has_garbled() -> None:
+    garbled = "\u56fe\u7247".encode("gbk").decode("utf-8")
+    files = flat(f"{garbled}1", f"{garbled}2") | {
+        "train.txt": "\u56fe\u72471\n\u56fe\u72472".encode()
+    }
+    assert index(files).published["train"] == [f"{garbled}1", f"{garbled}2"]
+
+
 def test_lists_per_class_alone_make_up_the_splits() -> None:
     files = {name: data for name, data in clean_set().items() if "ImageSets" not in name}
     files[f"{MAIN}/cat_train.txt"] = b"1  1\n2 -1\n"

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from yolo.data.validate.image_lists import Line, read_list
@@ -143,7 +143,23 @@ class _Finder:
         if self._lookup is None:
             self._lookup = PathLookup(self._by_path)
         path = self._lookup.find(text, any_ending=True)
-        return None if path is None else self._by_path[path]
+        if path is not None:
+            return self._by_path[path]
+        return next(
+            (self._prefix + n for n in _misread(text) if self._prefix + n in self._names), None
+        )
+
+
+def _misread(text: str) -> Iterator[str]:
+    """What becomes of a name when a zip does not say its encoding and another one is taken."""
+    if text.isascii():
+        return
+    for encoding in ("gbk", "shift_jis", "big5", "euc_kr"):
+        for taken in ("utf-8", "cp437"):
+            try:
+                yield plain(text.encode(encoding).decode(taken))
+            except UnicodeError:
+                continue
 
 
 def _set_files(texts: Sequence[str], root: str) -> list[str]:
