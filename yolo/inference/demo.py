@@ -15,12 +15,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from yolo.detection.decode import decode, nms
 from yolo.errors import UserError
 from yolo.evaluation.report.draw import class_colour
+from yolo.evaluation.report.html import environment
 from yolo.inference.image_input import decode_upright
 from yolo.inference.model import NMS_IOU, SCORE_THRESHOLD, Model
 from yolo.model.detector.predict import ImageArray, resize, to_pixels
@@ -210,15 +210,20 @@ def _share(text: str) -> float:
 
 
 def _page(model: Model, limits: Limits) -> str:
-    templates = Environment(
-        loader=PackageLoader("yolo.inference"), autoescape=True, undefined=StrictUndefined
-    )
-    return templates.get_template("demo.html").render(
-        spec=model.spec,
-        limit=limits.bytes,
-        least_score=LEAST_SCORE,
-        score_threshold=SCORE_THRESHOLD,
-        nms_iou=NMS_IOU,
+    spec = model.spec
+    return (
+        environment("yolo.inference")
+        .get_template("demo.html")
+        .render(
+            title="Try the detector",
+            subtitle=f"{spec.network}, {spec.input_size} pixels, grid {spec.grid} × {spec.grid}, "  # noqa: RUF001
+            f"{spec.boxes} boxes a cell. Finds: {', '.join(spec.classes)}. The image goes to the "
+            "machine that serves this page, and is not kept.",
+            limit=limits.bytes,
+            least_score=LEAST_SCORE,
+            score_threshold=SCORE_THRESHOLD,
+            nms_iou=NMS_IOU,
+        )
     )
 
 
