@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from test_architecture import ORDER, STAGES_ORDER
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,3 +34,16 @@ def test_the_hosted_checks_call_lint_and_test() -> None:
     assert "make ${{ matrix.target }}" in steps
     version = next(s["with"]["python-version"] for s in job["steps"] if "setup-python" in str(s))
     assert f"python{version}" in (ROOT / "Makefile").read_text()
+
+
+def test_the_documented_order_of_imports_is_the_tested_one() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    library, scripts = re.findall(r"^(?:yolo|stages):(.+(?:\n +<.+)*)", text, re.MULTILINE)
+
+    def tiers(line: str) -> list[tuple[str, ...]]:
+        return [tuple(re.findall(r"[\w ]*\w", tier)) for tier in re.split(r"\s*<\s*", line.strip())]
+
+    assert [tuple(map(str.strip, tier)) for tier in tiers(library)] == list(ORDER)
+    shown = [tuple(map(str.strip, tier)) for tier in tiers(scripts)]
+    stages = [tier for tier in STAGES_ORDER if "evaluate" not in tier]
+    assert [tier for tier in shown if tier != ("the six scripts",)] == stages
