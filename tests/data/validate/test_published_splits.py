@@ -142,8 +142,10 @@ def test_lists_per_class_alone_make_up_the_splits() -> None:
     files[f"{MAIN}/cat_train.txt"] = b"1  1\n2 -1\n"
     files[f"{MAIN}/dog_train.txt"] = b"2  1\n1 -1\n3 1\n"
     files[f"{MAIN}/cat_val.txt"] = b"4  1\n5  1\n"
-    published = index(files).published
+    found = index(files)
+    published = found.published
     assert (published["train"], published["val"]) == (["1", "2", "3"], ["4", "5"])
+    assert [one.split for one in found.lists] == ["train", "val"]
 
 
 @pytest.mark.parametrize("name", ["classes.txt", "labels.txt", "readme.txt"])

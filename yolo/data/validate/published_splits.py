@@ -68,7 +68,9 @@ def find(
         chosen = _in_our_names([one for one in own if _is_list(one)])
         if chosen.keys().isdisjoint(USUAL):
             finder = _Finder(records, inside, prefix)
-            chosen |= _joined_classes(files, _set_files(texts, root), finder)
+            joined = _joined_classes(files, _set_files(texts, root), finder)
+            rest = {name: one for name, one in chosen.items() if _class_split(name) not in joined}
+            chosen = rest | joined
         if not chosen.keys().isdisjoint(USUAL):
             with_lists.update(inside)
         elif prefix:
@@ -188,12 +190,17 @@ def _is_per_class(files: Files, name: str, texts: Sequence[str]) -> bool:
     return not data.strip() or bool(_COLUMN.match(data.lstrip() + b"\n"))
 
 
+def _class_split(name: str) -> str | None:
+    """The split of a list per class: `cat_train` → `train`; None: it is called otherwise."""
+    match = _PER_CLASS.fullmatch(name)
+    return split_called(match["split"]) if match else None
+
+
 def _joined_classes(files: Files, members: Sequence[str], finder: _Finder) -> dict[str, _List]:
     """Splits that lists per class make up together."""
     groups: dict[str, list[str]] = {}
     for name in members:
-        match = _PER_CLASS.fullmatch(_base(name))
-        split = split_called(match["split"]) if match else None
+        split = _class_split(_base(name))
         if split is not None:
             groups.setdefault(split, []).append(name)
     joined = {}

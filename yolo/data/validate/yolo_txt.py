@@ -284,6 +284,8 @@ def _folder(path: str, config: _Config, folders: Mapping[str, Any]) -> str | Non
         for text in texts:
             parts = [part for part in re.split(r"[\\/]+", text.lower()) if part not in ("", ".")]
             parts = [part for part in parts if part != ".."]
+            if not parts and "/".join(start).lower() in folders:
+                return "/".join(start).lower()
             for first in range(len(parts)):
                 candidate = "/".join([*(part.lower() for part in start), *parts[first:]])
                 if candidate in folders:
