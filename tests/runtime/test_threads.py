@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from yolo.runtime.threads import side_by_side
+from yolo.runtime.threads import parallel_map
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -21,12 +21,12 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("items", [0, 1, 2, 3, 16, 17])
 def test_every_item_is_worked_on_once_and_results_keep_the_order(items: int) -> None:
-    assert side_by_side(lambda item: item * item, range(items)) == [n * n for n in range(items)]
+    assert parallel_map(lambda item: item * item, range(items)) == [n * n for n in range(items)]
 
 
 def test_items_are_worked_on_at_the_same_time(threads: int) -> None:
     together = threading.Barrier(threads, timeout=30)
-    side_by_side(lambda _: together.wait(), range(threads))
+    parallel_map(lambda _: together.wait(), range(threads))
 
 
 @pytest.mark.usefixtures("threads")
@@ -36,12 +36,12 @@ def test_an_error_reaches_the_caller() -> None:
             raise KeyError("the fifth")
 
     with pytest.raises(KeyError, match="the fifth"):
-        side_by_side(work, range(8))
+        parallel_map(work, range(8))
 
 
 def test_a_forked_process_has_threads_of_its_own(threads: int) -> None:
-    side_by_side(str, range(8))
+    parallel_map(str, range(8))
     child = os.fork()
     if child == 0:
-        os._exit(0 if side_by_side(str, range(3)) == ["0", "1", "2"] else 1)
+        os._exit(0 if parallel_map(str, range(3)) == ["0", "1", "2"] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, threads

@@ -31,7 +31,7 @@ class Loss(Block):
     noobject_scale: Scale
     class_scale: Scale
     rescore: bool
-    """Confidence is taught the IoU of the predicted box (true) or 1 (false)."""
+    """Target of the confidence: the predicted box's IoU (true) or 1 (false)."""
 
 
 class Validation(Block):

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """The results of `work` on each item, in order, in as many threads as PyTorch computes with.
 
     Each thread takes one stretch of the items: handing them over singly costs more than the work on

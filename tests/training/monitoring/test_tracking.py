@@ -20,7 +20,7 @@ ROW = {
 }
 EXAMPLE = Example(
     name="a.jpg",
-    picture=np.full((20, 30, 3), 200, np.uint8),
+    image=np.full((20, 30, 3), 200, np.uint8),
     classes=("cat", "dog"),
     boxes=np.array([[1.0, 2.0, 10.0, 12.0]]),
     labels=np.array([1]),
@@ -70,8 +70,8 @@ def test_a_restarted_training_is_one_run_of_wandb_with_all_that_is_known_of_it(t
 
     (first, *_) = files
     media = first.parent / "files" / "media"
-    (picture,) = media.rglob("*.png")
-    assert Image.open(picture).size == (30, 20)
+    (image,) = media.rglob("*.png")
+    assert Image.open(image).size == (30, 20)
     drawn = [json.loads(path.read_text()) for path in media.rglob("*.boxes2D.json")]
     boxes = {box["box_caption"]: box["position"] for group in drawn for box in group["box_data"]}
     assert boxes == {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from yolo.runtime.threads import side_by_side
+from yolo.runtime.threads import parallel_map
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ def recolour(images: Tensor, colour: Tensor) -> Tensor:
     if images.device.type != "cpu":
         return distort(images.permute(0, 3, 1, 2).float() / 255, *colour.unbind(1))
     result = np.empty(images.shape, np.float32)
-    pictures, changes = images.numpy(), colour.tolist()
-    side_by_side(lambda n: _recolour(pictures[n], result[n], changes[n]), range(len(result)))
+    pixels, changes = images.numpy(), colour.tolist()
+    parallel_map(lambda n: _recolour(pixels[n], result[n], changes[n]), range(len(result)))
     return torch.from_numpy(result).permute(0, 3, 1, 2)
 
 

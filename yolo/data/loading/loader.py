@@ -16,7 +16,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.errors import UserError
-from yolo.runtime.threads import side_by_side
+from yolo.runtime.threads import parallel_map
 
 SampleKey = tuple[int, int]
 """(epoch, index): an image of the split, drawn in an epoch."""
@@ -111,7 +111,7 @@ class _InThreads(Dataset[Sample]):
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[Sample]:
         """Those of a batch, in order. DataLoader calls this if it exists."""
-        return side_by_side(self._samples.__getitem__, keys)
+        return parallel_map(self._samples.__getitem__, keys)
 
 
 def _start_worker(worker: int) -> None:

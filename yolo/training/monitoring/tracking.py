@@ -1,6 +1,6 @@
-"""Where the course of a training is written: JSON lines always, Weights & Biases when it is on.
+"""The log of a training: JSON lines always, Weights & Biases if it is on.
 
-Trouble with tracking is a warning and never stops a training.
+An error in tracking is printed as a warning and never stops a training.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ _RUN_ID = "wandb_id"
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and what was found in it.
+    """An image and the detections in it.
 
-    picture: (H, W, 3) uint8 RGB; boxes: (K, 4) xmin ymin xmax ymax in pixels; true_boxes likewise.
+    image: (H, W, 3) uint8 RGB; boxes: (K, 4) xmin ymin xmax ymax in pixels; true_boxes likewise.
     """
 
     name: str
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     classes: Sequence[str]
     boxes: NDArray[np.floating]
     labels: NDArray[np.integer]
@@ -42,9 +42,9 @@ class Example:
 
 
 class Tracker:
-    """Log of one training; a training that goes on after a stop goes on in the same W&B run.
+    """Log of one training. A resumed training continues the same W&B run.
 
-    W&B starts with the first numbers: Accelerate, through which it is reached, must be up by then.
+    W&B starts with the first numbers, because Accelerate, which calls it, must be set up by then.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Tracker:
         self._send(step, dict(values))
 
     def log_examples(self, step: int, examples: Sequence[Example]) -> None:
-        """Show pictures with the boxes found in them, and the true ones, in W&B."""
+        """Show images with the boxes found in them, and the true ones, in W&B."""
         if examples and self._is_on:
             with self._warning_only():
-                # W&B warns of a series whose pictures differ in size, and shows it askew
-                sides = np.max([example.picture.shape[:2] for example in examples], axis=0)
+                # W&B warns of a series whose images differ in size, and shows it askew
+                sides = np.max([example.image.shape[:2] for example in examples], axis=0)
                 self._send(step, {"examples": [_image(example, *sides) for example in examples]})
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ class Tracker:
 
     @contextmanager
     def _warning_only(self) -> Iterator[None]:
-        """Trouble with W&B turns it off."""
+        """Turn W&B off after an error."""
         try:
             yield
         except Exception as error:
@@ -102,11 +102,11 @@ class Tracker:
 
 
 def _image(example: Example, height: int, width: int) -> Any:
-    """With grey below and to the right of a picture that is smaller."""
+    """The example as W&B shows it, with grey below and to the right of a smaller image."""
     import wandb
 
-    below, right = height - len(example.picture), width - example.picture.shape[1]
-    picture = np.pad(example.picture, ((0, below), (0, right), (0, 0)), constant_values=128)
+    below, right = height - len(example.image), width - example.image.shape[1]
+    padded = np.pad(example.image, ((0, below), (0, right), (0, 0)), constant_values=128)
 
     names = dict(enumerate(example.classes))
 
@@ -132,7 +132,7 @@ def _image(example: Example, height: int, width: int) -> Any:
     ]
     true = [names[label] for label in example.true_labels.tolist()]
     return wandb.Image(
-        picture,
+        padded,
         caption=example.name,
         boxes={
             "found": boxes(example.boxes, example.labels, found),

@@ -1,4 +1,4 @@
-"""How many images a forward pass holds."""
+"""The micro-batch: how many images one forward pass holds."""
 
 import gc
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from yolo.params.optimisation import Optimisation
 
 
 def possible(optimisation: Optimisation, processes: int) -> list[int]:
-    """Sizes, rising, of a micro-batch: parts of a process's share, whole normalisation groups.
+    """Possible micro-batch sizes, ascending: they divide a process's share into whole groups.
 
-    Raises `UserError` when the batch cannot be shared by so many processes.
+    Raises `UserError` if the batch cannot be shared by so many processes.
     """
     share, group = optimisation.batch // processes, optimisation.batch_norm_images
     if optimisation.batch % processes or share % group:
@@ -29,7 +29,7 @@ def possible(optimisation: Optimisation, processes: int) -> list[int]:
 
 
 def chosen(sizes: list[int], wanted: int | None) -> int:
-    """The largest of `sizes` that is not above `wanted`; `UserError` when there is none."""
+    """The largest of `sizes` that is not above `wanted`; `UserError` if there is none."""
     fitting = [size for size in sizes if wanted is None or size <= wanted]
     if not fitting:
         raise UserError(
@@ -45,11 +45,11 @@ def largest_that_fits(
     device: torch.device,
     moments: int,
 ) -> int:
-    """The largest of `sizes` for which `attempt`, a forward and backward pass, has the memory.
+    """The largest of `sizes` for which `attempt`, a forward and backward pass, fits into memory.
 
     All processes agree on the least of theirs. While trying, the memory that the optimiser will
-    need is held; gradients and running statistics are afterwards as they were. Raises `UserError`
-    when not even the smallest fits. `moments`: values that the optimiser keeps per parameter.
+    need is held; gradients and running statistics are restored afterwards. Raises `UserError` if
+    not even the smallest fits. `moments`: values that the optimiser keeps per parameter.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     fits = 0
