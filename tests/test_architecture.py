@@ -14,7 +14,7 @@ from declared_inputs import READ_BY_NO_STAGE, inputs_of, leaves
 from ruamel.yaml import YAML
 
 from stages.project import deps, preset
-from stages.repro.plan import is_code
+from stages.repro.changes import is_code
 from yolo.params.base import parse, read_document
 from yolo.params.root import Params
 
@@ -32,7 +32,7 @@ BLOCKS = (
 )
 # A package may import those of its own tier and of the tiers above it in this list.
 ORDER = (
-    ("files", "errors", "class_names", "runtime"),
+    ("files", "errors", "class_names", "nested", "runtime"),
     ("params", "detection", "versions"),
     ("data",),
     ("model",),

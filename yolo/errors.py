@@ -9,10 +9,16 @@ class UserError(ValueError):
     """
 
 
+PREEMPTED = 75
+"""Exit status of a training that was told to stop and saved its state (EX_TEMPFAIL)."""
+BUDGET_SPENT = 76
+"""Exit status of a training whose minutes (`YOLO_MAX_MINUTES`) are spent; its state is saved."""
+
+
 class Stopped(Exception):
     """A training that ended early with its state saved; the same command goes on from there."""
 
     def __init__(self, message: str, status: int) -> None:
-        """`status`: the exit status of the stage, 75 when it was told to stop."""
+        """`status`: the exit status of the stage, `PREEMPTED` or `BUDGET_SPENT`."""
         super().__init__(message)
         self.status = status

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from yolo.errors import Stopped, UserError
+from yolo.errors import BUDGET_SPENT, PREEMPTED, Stopped, UserError
 from yolo.runtime import settings as runtime
-from yolo.training.trainer.stopping import LAUNCHER, OUT_OF_TIME, PREEMPTED
+from yolo.training.trainer.stopping import LAUNCHER
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -103,7 +103,7 @@ def _start(stage: str, settings: runtime.Runtime) -> None:
         own = common | {_RANK: str(rank), "LOCAL_RANK": str(rank)}
         children.append(subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], env=own))
     statuses = _wait(children)
-    for status in (PREEMPTED, OUT_OF_TIME):
+    for status in (PREEMPTED, BUDGET_SPENT):
         if status in statuses:
             # the main process has said why
             raise Stopped("", status)
@@ -120,7 +120,7 @@ def _wait(children: list[subprocess.Popen[bytes]]) -> list[int]:
     deadline = float("inf")
     while any(child.poll() is None for child in children):
         # a process that stopped as told may have to wait until the main one has sent the state
-        failed = (child.poll() not in (None, 0, PREEMPTED, OUT_OF_TIME) for child in children)
+        failed = (child.poll() not in (None, 0, PREEMPTED, BUDGET_SPENT) for child in children)
         if deadline == float("inf") and any(failed):
             deadline = time.monotonic() + _GRACE_SECONDS
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect to look at: tables, the report, images."""
+"""Prefect artifacts of a run: tables, the report, images."""
 
 import base64
 import logging
@@ -30,7 +30,7 @@ def publish(
     settings: Runtime,
     logger: logging.Logger,
 ) -> None:
-    """Publish all that this run has to show; trouble with one is logged and fails nothing."""
+    """Publish the artifacts; one that fails is logged and fails nothing else."""
     parts: list[Callable[[], None]] = [lambda: _stages(run, settings.price_per_hour)]
     if run.changed():
         parts += [lambda: _metrics(run, before), lambda: _report(run)]
@@ -41,7 +41,7 @@ def publish(
         try:
             part()
         except Exception as error:
-            logger.warning(run.mask(f"an artifact could not be published: {error}"))
+            logger.warning(run.redact(f"an artifact could not be published: {error}"))
 
 
 def _stages(run: Run, price_per_hour: float | None) -> None:
@@ -67,7 +67,7 @@ def _report(run: Run) -> None:
     if run.plan.has_remote:
         from dvc.api import get_url
 
-        address = run.mask(get_url(str(_REPORT), repo=str(run.plan.root)))
+        address = run.redact(get_url(str(_REPORT), repo=str(run.plan.root)))
         shown = f"[{address}]({address})" if address.startswith("http") else f"`{address}`"
         lines.append(f"In the DVC remote, once pushed: {shown}")
     lines.append(f"By DVC, in any clone at this run's commit: `dvc pull {_REPORT}`")
@@ -77,7 +77,7 @@ def _report(run: Run) -> None:
 def _promotion(run: Run, verdict: Verdict) -> None:
     title = f"Released as {verdict.tag}" if verdict.tag else "Not released"
     create_markdown_artifact(
-        f"**{title}**\n\n{run.mask(verdict.reason)}",
+        f"**{title}**\n\n{run.redact(verdict.reason)}",
         key="promotion",
         description="Whether the new detector may take the place of the released one",
     )

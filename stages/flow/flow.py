@@ -30,11 +30,10 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from prefect.states import Cancelled, Completed, Failed
 
 from stages.flow import metrics
-from stages.flow import record as experiment
 from stages.flow.cancellation import Watch
-from stages.flow.finalize import close
-from stages.flow.news import News
-from stages.flow.notify import Webhook, webhook_address
+from stages.flow.finalize import finalize
+from stages.flow.notify import Notifier, Webhook, webhook_address
+from stages.flow.overrides import with_overrides
 from stages.flow.publish import (
     OUTPUT,
     Destination,
@@ -45,11 +44,11 @@ from stages.flow.publish import (
 )
 from stages.flow.server import TemporaryServer
 from stages.repro.dvc_locks import release_stale
-from stages.repro.plan import PlannedStage, read_plan
-from stages.repro.redact import Mask
-from stages.repro.retry_policy import BUDGET_SPENT, PREEMPTIONS, policy_of
-from stages.repro.run import BudgetSpent, Run, StageFailed
-from yolo.errors import UserError
+from stages.repro.plan import read_plan
+from stages.repro.redact import Redactor
+from stages.repro.retry_policy import PREEMPTIONS, policy_of
+from stages.repro.run import BudgetSpent, Run, StageFailed, StageRun
+from yolo.errors import BUDGET_SPENT, UserError
 from yolo.runtime import settings as runtime
 
 
@@ -82,7 +81,7 @@ def reproduce(
         notify: Tell the webhook (`YOLO_WEBHOOK_URL` or the Prefect block `yolo-webhook`).
         dry: Only show what is stale and why.
     """
-    logger, mask = output_logger(), Mask()
+    logger, redact = output_logger(), Redactor()
     webhook = Webhook(webhook_address() if notify and not dry else None, logger)
     try:
         settings = runtime.from_environment()
@@ -90,48 +89,48 @@ def reproduce(
         for line in release_stale(root):
             logger.info(line)
         if dry:
-            with experiment.with_overrides(root, set or ()):
+            with with_overrides(root, set or ()):
                 logger.info(read_plan(targets or (), missing_is_fine=pull).table())
             return Completed(message="dry: nothing was run")
         record = "experiment" if set and record == "none" else record
         destination = Destination(push, record, release)
-        with experiment.with_overrides(root, set or (), keep=True):
+        with with_overrides(root, set or (), keep=True):
             plan = read_plan(targets or (), missing_is_fine=pull)
             check_destination(plan, destination)
     except UserError as error:
-        message = mask(str(error))
+        message = redact(str(error))
         webhook.send("failed", f"the run could not start: {message}", {})
         return Failed(message=message)
     if any(stage.stale for stage in plan.stages):
-        logger.info(mask(plan.table()))
-    run, watch = Run(plan, force, pull, mask=mask), Watch()
+        logger.info(redact(plan.table()))
+    run, watch = Run(plan, force=force, pull=pull, redact=redact), Watch()
     before = metrics.read_metrics(plan)
-    news = News(webhook, run, settings.price_per_hour)
-    news.tell("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
+    notifier = Notifier(webhook, run, settings.price_per_hour)
+    notifier.send("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
     try:
         with watch.over(run.running):
-            _run_stages(run, news)
+            _run_stages(run, notifier)
             logger.info(run.summary())
-            return close(run, before, settings, news, destination, lambda: watch.cancelled)
+            return finalize(run, before, settings, notifier, destination, lambda: watch.cancelled)
     except BaseException:
         # an interrupted flow must leave no trainer behind
         run.running.end_all()
         logger.info(run.summary())
-        news.tell("interrupted", "the run was ended from outside")
+        notifier.send("interrupted", "the run was ended from outside")
         raise
 
 
-def _run_stages(run: Run, news: News) -> None:
+def _run_stages(run: Run, notifier: Notifier) -> None:
     """Run the plan's stages, independent branches side by side, and wait for the last."""
     futures: dict[str, PrefectFuture[Any]] = {}
-    for stage in run.plan.stages:
-        above = [allow_failure(futures[name]) for name in stage.upstream]
-        futures[stage.name] = _stage_task(run, stage, news).submit(wait_for=above)
+    for stage in run.stages.values():
+        above = [allow_failure(futures[name]) for name in stage.planned.upstream]
+        futures[stage.name] = _stage_task(run, stage, notifier).submit(wait_for=above)
     for future in futures.values():
         future.wait()
 
 
-def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
+def _stage_task(run: Run, stage: StageRun, notifier: Notifier) -> Task[..., Any]:
     """Make the Prefect task that brings one stage up to date."""
 
     @task(
@@ -140,16 +139,16 @@ def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=PREEMPTIONS + policy_of(stage.name).retries,
-        retry_condition_fn=lambda *_: run.may_try_again(stage.name),
+        retry_condition_fn=lambda *_: run.may_try_again(stage),
     )
     def bring_up_to_date() -> State:
         missing = run.without_result(stage)
         if missing:
-            run.outcomes[stage.name] = "NotReached"
+            stage.outcome = "NotReached"
             # of type failed: below any other Prefect would not even call the next task
             return Failed(name="NotReached", message=f"no result of {', '.join(missing)}")
         if not run.may_have_changed(stage):
-            run.outcomes[stage.name] = "UpToDate"
+            stage.outcome = "UpToDate"
             return Completed(name="UpToDate", message="nothing that it reads changed")
         try:
             run.reproduce(stage, output_logger())
@@ -160,11 +159,10 @@ def _stage_task(run: Run, stage: PlannedStage, news: News) -> Task[..., Any]:
         except StageFailed as failure:
             if run.running.ending:
                 return Cancelled(name="Interrupted", message=str(failure))
-            if run.attempts[stage.name].was_preempted and run.may_try_again(stage.name):
-                news.tell("preempted", f"{failure}; it goes on at once")
+            if stage.attempts.was_preempted and run.may_try_again(stage):
+                notifier.send("preempted", f"{failure}; it goes on at once")
             raise
-        seconds = run.attempts[stage.name].seconds
-        return Completed(name=run.outcomes[stage.name], message=f"{seconds:.1f} s")
+        return Completed(name=stage.outcome, message=f"{stage.attempts.seconds:.1f} s")
 
     return bring_up_to_date
 
@@ -195,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.dry:
-            with experiment.with_overrides(_project_root(), options.set):
+            with with_overrides(_project_root(), options.set):
                 print(read_plan(options.targets, missing_is_fine=options.pull).table())
             return 0
         with temporary_settings({PREFECT_API_URL: PREFECT_API_URL.value() or _start_server()}):

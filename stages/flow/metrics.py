@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stages.repro.plan import Plan
-from stages.repro.run import WORDS, Run
+from stages.repro.run import Run
+from yolo.nested import flatten
 
 Metrics = dict[str, float]
 Row = dict[str, Any]
@@ -20,7 +21,7 @@ def read_metrics(plan: Plan) -> Metrics:
                 document = json.loads((plan.root / path).read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue
-            found |= {f"{path}: {key}": value for key, value in _leaves(document)}
+            found |= {f"{path}: {key}": value for key, value in _numbers(document)}
     return found
 
 
@@ -41,17 +42,16 @@ def stage_rows(run: Run, price_per_hour: float | None) -> list[Row]:
     """A row per stage: what came of it, why it was run, time, attempts, price."""
     rows = []
     below = run.plan.below_stale()
-    for stage in run.plan.stages:
-        outcome, past = run.outcomes.get(stage.name), run.attempts.get(stage.name)
-        why = "; ".join(map(str, stage.changes))
-        if not why and past:
+    for stage in run.stages.values():
+        why = "; ".join(map(str, stage.planned.changes))
+        if not why and stage.attempts.count:
             why = "something above it ran" if stage.name in below else "forced"
         row: Row = {
             "stage": stage.name,
-            "state": WORDS[outcome] if outcome else "interrupted" if past else "not reached",
-            "why": run.mask(why),
-            "seconds": round(past.seconds, 1) if past else 0.0,
-            "attempts": past.count if past else 0,
+            "state": stage.words,
+            "why": run.redact(why),
+            "seconds": round(stage.attempts.seconds, 1),
+            "attempts": stage.attempts.count,
         }
         if price_per_hour is not None:
             row["price"] = price(row["seconds"], price_per_hour)
@@ -64,12 +64,10 @@ def price(seconds: float, per_hour: float) -> float:
     return round(seconds / 3600 * per_hour, 4)
 
 
-def _leaves(value: Any, above: str = "") -> Iterator[tuple[str, float]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{above}.{key}" if above else str(key))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield above, value
+def _numbers(document: Any) -> Iterator[tuple[str, float]]:
+    for name, value in flatten(document) if isinstance(document, Mapping) else ():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, value
 
 
 def _shown(value: float | None, *, sign: bool = False) -> str:

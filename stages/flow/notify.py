@@ -1,4 +1,4 @@
-"""One webhook that hears of each run; trouble with it is logged and fails nothing."""
+"""Messages about a run to one webhook. A webhook that fails is logged and fails nothing."""
 
 import json
 import logging
@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.error import HTTPError
 
+from prefect.runtime import flow_run
+
+from stages.flow.metrics import stage_rows
 from stages.repro.redact import WEBHOOK_VARIABLE
+from stages.repro.run import Run
 
 Event = Literal["started", "finished", "failed", "preempted", "budget_spent", "interrupted"]
 BLOCK = "yolo-webhook"
@@ -17,7 +21,7 @@ _SECONDS = 5.0
 
 
 class Webhook:
-    """Sends events as JSON: `event`, `text` (which chat programs show) and the numbers."""
+    """Sends events as JSON: `event`, `text` (which chat programs show) and details."""
 
     def __init__(self, url: str | None, logger: logging.Logger):
         """`url` None: nothing is sent."""
@@ -40,6 +44,21 @@ class Webhook:
             # its text may hold the address, which is a secret
             problem = type(getattr(error, "reason", error)).__name__
         self._logger.warning(f"the notification '{event}' could not be delivered: {problem}")
+
+
+class Notifier:
+    """Tells a webhook of the events of one run, each with the state of every stage."""
+
+    def __init__(self, webhook: Webhook, run: Run, price_per_hour: float | None):
+        """`price_per_hour`: of the machine; None leaves prices out."""
+        self._webhook, self._run, self._price = webhook, run, price_per_hour
+
+    def send(self, event: Event, text: str, **more: Any) -> None:
+        """Send one event; `more` becomes part of the message."""
+        title = f"{flow_run.name or 'reproduce'} {event.replace('_', ' ')}"
+        stages = stage_rows(self._run, self._price)
+        details = {"run": flow_run.ui_url, "stages": stages, **more}
+        self._webhook.send(event, self._run.redact(f"{title}: {text}"), details)
 
 
 def webhook_address(environ: Mapping[str, str] = os.environ) -> str | None:

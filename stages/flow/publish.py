@@ -16,11 +16,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from stages.flow import record as experiment
+from stages.flow.record import commit_results, is_unrecorded, tag_version
 from stages.registry.release_gate import Bump, Verdict
 from stages.registry.versions import PUSHED
+from stages.repro import git
 from stages.repro.plan import Plan
-from stages.repro.run import WITH_RESULT, Run
+from stages.repro.run import Run, StageFailed
 from yolo.errors import UserError
 
 Record = Literal["none", "experiment", "branch"]
@@ -42,7 +43,7 @@ class Destination:
 
 
 def check_destination(plan: Plan, wanted: Destination) -> None:
-    """Results that would have nowhere to go are known before days of training."""
+    """Fail before training if the results could not be pushed or recorded."""
     if wanted.push and not plan.has_remote:
         raise UserError("push needs a DVC remote; add one: dvc remote add --default NAME URL")
     if wanted.record != "none" and not (plan.root / ".git").exists():
@@ -52,7 +53,7 @@ def check_destination(plan: Plan, wanted: Destination) -> None:
             "a version is a commit that others can fetch: release needs push and record=branch"
         )
     if wanted.push and wanted.record != "none":
-        experiment.remote(plan.root)
+        git.remote_name(plan.root)
 
 
 def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
@@ -73,7 +74,7 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     def record(log: logging.Logger) -> str:
         if wanted.record == "experiment":
             return _save_experiment(run, wanted.push, log)
-        return _save_branch(run, wanted.push, verdict, log)
+        return _save_branch(run, wanted.push, verdict)
 
     problems = []
     if wanted.release != "none" and _TRAINED in run.changed():
@@ -82,7 +83,7 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     if wanted.push:
         sending += _step(run, "push", push, _RETRIES)
     may_record = wanted.record != "none" and not sending
-    if may_record and (run.changed() or experiment.is_unrecorded(run.plan)):
+    if may_record and (run.changed() or is_unrecorded(run.plan)):
         sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
     if sending and verdict and verdict.tag:
         verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")
@@ -102,20 +103,24 @@ def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: i
         retry_condition_fn=lambda *_: not run.running.ending,
     )
     def send() -> State:
-        return Completed(message=step(output_logger()))
+        try:
+            return Completed(message=step(output_logger()))
+        except UserError as error:
+            # an address in Git's message may hold a password
+            raise StageFailed(run.redact(str(error))) from None
 
     state = send(return_state=True)
-    return [] if state.is_completed() else [f"{name} failed: {run.mask(str(state.message))}"]
+    return [] if state.is_completed() else [f"{name} failed: {run.redact(str(state.message))}"]
 
 
 def _judge(run: Run, release: Release, logger: logging.Logger) -> Verdict:
-    lacking = [name for name in PUSHED[_MODEL] if run.outcomes.get(name) not in WITH_RESULT]
+    lacking = [name for name in PUSHED[_MODEL] if name not in run.with_result()]
     if lacking:
         return Verdict(None, f"no result of {', '.join(lacking)} in this run")
     root = run.plan.root
     # a worker's clone has no tags
     tags = f"refs/tags/{_MODEL}@*"
-    run.command(["git", "fetch", "--quiet", experiment.remote(root), f"{tags}:{tags}"], logger)
+    git.git("fetch", "--quiet", git.remote_name(root), f"{tags}:{tags}", root=root)
     answer = root / _VERDICT
     answer.unlink(missing_ok=True)
     run.command(
@@ -130,26 +135,26 @@ def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
     name = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     # named, because without names DVC takes what lies there for the result of every stage
     save = ["dvc", "exp", "save", "--force", "--name", name, *_made(run)]
-    run.command(save, logger, **experiment.author(root))
+    run.command(save, logger, **git.author(root))
     if push:
-        run.command(["dvc", "exp", "push", experiment.remote(root), name], logger)
+        run.command(["dvc", "exp", "push", git.remote_name(root), name], logger)
     return f"DVC experiment {name}"
 
 
-def _save_branch(run: Run, push: bool, verdict: Verdict | None, logger: logging.Logger) -> str:
+def _save_branch(run: Run, push: bool, verdict: Verdict | None) -> str:
     root = run.plan.root
     branch = f"runs/{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
     subject, card, tag = f"Run of {', '.join(_made(run))}", {}, None
     if verdict and verdict.tag:
         tag, card = verdict.tag, {verdict.card: verdict.text}
-    commit = experiment.commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
+    commit = commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
     references = [f"{commit}:refs/heads/{branch}"]
     if tag:
-        experiment.tag(root, tag, commit)
+        tag_version(root, tag, commit)
         references.append(f"refs/tags/{tag}")
     if push:
-        remote = experiment.remote(root)
-        run.command(["git", "push", "--quiet", "--atomic", remote, *references], logger)
+        remote = git.remote_name(root)
+        git.git("push", "--quiet", "--atomic", remote, *references, root=root)
     return f"branch {branch}" + (f", tag {tag}" if tag else "")
 
 

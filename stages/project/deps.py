@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from stages.common.entry import run
-from stages.repro.plan import CODE, is_code
+from stages.repro.changes import CODE, is_code
 from yolo.errors import UserError
 from yolo.files import replacing
 

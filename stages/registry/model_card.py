@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from stages.registry.versions import DATA, data_source, out_hashes
 from yolo.data.download.descriptor import is_descriptor
 from yolo.files import digest
+from yolo.nested import flatten
 from yolo.params.base import PARAMS_FILE, read_document
 
 REPORTS = Path("reports")
@@ -57,8 +58,8 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
         trained_as=_details("pretrain"),
         sets=[_data(params, clean, hashes) for clean in _sets(model)],
         sources=sorted((card.get("data") or {}).items()),
-        parameters=sorted(_flat(trained)),
-        evaluation=sorted(_flat(params["evaluate"], "evaluate.")),
+        parameters=_rows(trained),
+        evaluation=_rows(params["evaluate"], "evaluate"),
     )
 
 
@@ -94,14 +95,11 @@ def _details(stage: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", json.dumps(value, ensure_ascii=False)))
-    return rows
+def _rows(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Dotted names and values as JSON, sorted by name."""
+    return sorted(
+        (name, json.dumps(value, ensure_ascii=False)) for name, value in flatten(values, above)
+    )
 
 
 def _percent(share: float | None) -> str:

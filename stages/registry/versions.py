@@ -80,7 +80,7 @@ def data_source(params: dict[str, Any], data: str) -> str:
 
 
 def _describe(root: Path, model: str, tag: str) -> Released:
-    commit = git("rev-parse", f"{tag}^{{commit}}", root=root).strip()
+    commit = git("rev-parse", f"{tag}^{{commit}}", root=root)
     date = git("for-each-ref", "--format=%(creatordate:short)", f"refs/tags/{tag}", root=root)
     file, metric = SCORES.get(model, ("", ""))
     metrics = json.loads(read_at(commit, file, root) or "{}") if file else {}
@@ -92,7 +92,7 @@ def _describe(root: Path, model: str, tag: str) -> Released:
     return Released(
         model=model,
         version=tag.partition("@")[2],
-        date=date.strip(),
+        date=date,
         commit=commit,
         metric=metric,
         score=metrics.get(metric),

@@ -1,11 +1,12 @@
 """What the pipeline would do and why: DVC's own graph and status, asked once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from stages.repro.changes import MISSING, Change, changes_of
 from stages.repro.dvc_locks import explain
 from yolo.errors import UserError
 
@@ -13,27 +14,9 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
 
-CODE = ("yolo", "stages")
-"""The packages of this project."""
-
-Kind = Literal["parameter", "code", "data", "out", "command", "new"]
-_MISSING = object()
-_MISSING_FILE = "missing"
 _LOST = "missing here and in the remote"
-_NOT_HERE = (_MISSING_FILE, "not in cache")
+_NOT_HERE = (MISSING, "not in cache")
 """What `dvc repro --allow-missing` lets pass (dvc.stage.Stage: changed_outs)."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One reason why a stage is stale: what changed, and how."""
-
-    kind: Kind
-    what: str
-    how: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.what}: {self.how}" if self.what else f"{self.kind}: {self.how}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +101,8 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
             # not by the names of all stages: DVC would read dvc.yaml and dvc.lock again for each
             status = repo.status(targets=list(targets) or None, with_deps=True) if stages else {}
             changes = {
-                name: list(_changes(stage, status.get(name, []))) for name, stage in stages.items()
+                name: list(changes_of(stage, status.get(name, [])))
+                for name, stage in stages.items()
             }
             if missing_is_fine:
                 for name, own in changes.items():
@@ -188,64 +172,6 @@ def _collect(repo: "Repo", target: str) -> list[Any]:
     except DvcException:
         names = ", ".join(stage.addressing for stage in repo.index.stages)
         raise UserError(f"no stage is named {target!r}; the stages are: {names}") from None
-
-
-def _changes(stage: "Stage", entries: Sequence[Any]) -> Iterator[Change]:
-    """Turn DVC's status of one stage into reasons."""
-    if entries and not any(out.hash_info for out in stage.outs):
-        yield Change("new", "", "has no recorded run")
-        return
-    parameters = {str(dep): dep for dep in stage.deps if hasattr(dep, "read_params")}
-    for entry in entries:
-        if entry == "changed command":
-            yield Change("command", "", "changed in dvc.yaml")
-        elif entry == "always changed":
-            yield Change("command", "", "always runs")
-        elif "changed deps" in entry:
-            for path, how in entry["changed deps"].items():
-                if isinstance(how, dict):
-                    yield from _parameter_changes(parameters[path], how)
-                else:
-                    yield Change("code" if is_code(path) else "data", path, _word(how))
-        elif "changed outs" in entry:
-            for path, how in entry["changed outs"].items():
-                yield Change("out", path, _word(how))
-
-
-def is_code(dep: str) -> bool:
-    """Whether an entry of a stage's `deps` is code of this project."""
-    return PurePosixPath(dep).parts[0] in CODE
-
-
-def _parameter_changes(dependency: Any, status: Mapping[str, str]) -> Iterator[Change]:
-    """Name each leaf that differs, with its recorded and its present value."""
-    recorded, present = dependency.hash_info.value or {}, dependency.read_params()
-    for key in status:
-        before = dict(_leaves(key, recorded.get(key, _MISSING)))
-        after = dict(_leaves(key, present.get(key, _MISSING)))
-        for leaf in sorted(before | after):
-            old, new = before.get(leaf, _MISSING), after.get(leaf, _MISSING)
-            if old != new:
-                yield Change("parameter", leaf, f"{_show(old)} → {_show(new)}")
-
-
-def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            yield from _leaves(f"{key}.{name}", inner)
-    elif value is not _MISSING:
-        yield key, value
-
-
-def _word(how: str) -> str:
-    """DVC's word for a change in ours."""
-    return {"modified": "changed", "deleted": _MISSING_FILE}.get(how, how)
-
-
-def _show(value: Any) -> str:
-    if value is _MISSING:
-        return "absent"
-    return "null" if value is None else str(value)
 
 
 def message(error: BaseException) -> str:

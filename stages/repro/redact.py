@@ -1,4 +1,4 @@
-"""Secrets do not leave the machine: they are taken out of every line before it is logged."""
+"""Replace secrets in every line before it is logged or sent."""
 
 import os
 import re
@@ -7,16 +7,16 @@ from collections.abc import Mapping
 WEBHOOK_VARIABLE = "YOLO_WEBHOOK_URL"
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_ID)?$")
 _LEAST_LENGTH = 8
-"""Shorter values are words such as `true`; masking them would spoil the log."""
+"""Shorter values are words such as `true`; replacing them would spoil the log."""
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _MASK = "***"
 
 
-class Mask:
-    """Replaces the secrets of an environment, and whoever logs in by a URL, with `***`."""
+class Redactor:
+    """Replaces the secrets of an environment, and the login in a URL, with `***`."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ):
-        """Secret: the webhook, and what is named `…_KEY`, `…_TOKEN`, `…_SECRET`, `…_PASSWORD`."""
+        """Secrets: the webhook, and variables named `…_KEY`, `…_TOKEN`, `…_PASSWORD` and such."""
         secrets = {
             value
             for name, value in environ.items()

@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PREEMPTED = 75
-BUDGET_SPENT = 76
-"""Exit statuses that a training leaves in its `exit.json` (design: training)."""
-
 PREEMPTIONS = 20
 """How often a stage that was told to stop is started again, at once: it lost nothing."""
 

@@ -1,4 +1,4 @@
-"""One run of a plan: each stage by `dvc repro` in its own process group, as its policy says.
+"""One run of a plan: `dvc repro` for each stage, in its own process group, by its policy.
 
 Nothing here knows Prefect.
 """
@@ -16,8 +16,9 @@ from typing import Literal
 from stages.common.exit_status import Ending
 from stages.repro.command import Running
 from stages.repro.plan import Plan, PlannedStage
-from stages.repro.redact import WEBHOOK_VARIABLE, Mask
-from stages.repro.retry_policy import BUDGET_SPENT, PREEMPTED, PREEMPTIONS, policy_of
+from stages.repro.redact import WEBHOOK_VARIABLE, Redactor
+from stages.repro.retry_policy import PREEMPTIONS, policy_of
+from yolo.errors import BUDGET_SPENT, PREEMPTED
 
 Outcome = Literal["Ran", "Restored", "UpToDate", "Failed", "NotReached", "BudgetSpent"]
 WORDS: dict[Outcome, str] = {
@@ -28,8 +29,6 @@ WORDS: dict[Outcome, str] = {
     "NotReached": "not reached",
     "BudgetSpent": "stopped, its budget is spent",
 }
-WITH_RESULT: tuple[Outcome, ...] = ("Ran", "Restored", "UpToDate")
-"""How a stage ends that has its results."""
 _LAST_LINES = 20
 _TOLD_TO_STOP = {code for n in (signal.SIGTERM, signal.SIGINT) for code in (-n, 128 + n)}
 """How a process ends that such a signal ends, as the system and as a shell has it."""
@@ -55,7 +54,7 @@ class Attempts:
     """What has come of the attempts at one stage."""
 
     seconds: float = 0.0
-    """Of all attempts together."""
+    """All attempts together."""
     count: int = 0
     failures: int = 0
     preemptions: int = 0
@@ -64,52 +63,87 @@ class Attempts:
 
 
 @dataclass
+class StageRun:
+    """One stage in one run: what was planned, and what has come of it so far."""
+
+    planned: PlannedStage
+    outcome: Outcome | None = None
+    """None: not finished, or interrupted."""
+    attempts: Attempts = field(default_factory=Attempts)
+    reason: str = ""
+    """Text of the last failure; empty when the last attempt did not fail."""
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.planned.name
+
+    @property
+    def has_result(self) -> bool:
+        """Whether its results are there, new or old."""
+        return self.outcome in ("Ran", "Restored", "UpToDate")
+
+    @property
+    def has_new_result(self) -> bool:
+        """Whether this run made its results or took them from DVC's cache."""
+        return self.outcome in ("Ran", "Restored")
+
+    @property
+    def words(self) -> str:
+        """Its state for people."""
+        if self.outcome:
+            return WORDS[self.outcome]
+        return "interrupted" if self.attempts.count else "not reached"
+
+
 class Run:
     """One run of a plan and what has come of it so far."""
 
-    plan: Plan
-    force: bool = False
-    pull: bool = False
-    running: Running = field(default_factory=Running)
-    mask: Mask = field(default_factory=Mask)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    attempts: dict[str, Attempts] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    """Of the stages that failed: the text of the last failure."""
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        force: bool = False,
+        pull: bool = False,
+        redact: Redactor | None = None,
+    ) -> None:
+        """`force`: run stages that are up to date, too; `pull`: fetch what stale stages read."""
+        self.plan, self.force, self.pull = plan, force, pull
+        self.redact = redact or Redactor()
+        self.running = Running()
+        self.stages = {planned.name: StageRun(planned) for planned in plan.stages}
 
-    def without_result(self, stage: PlannedStage) -> list[str]:
+    def without_result(self, stage: StageRun) -> list[str]:
         """Names of the stages right above `stage` that failed or were not reached."""
-        return [name for name in stage.upstream if self.outcomes.get(name) not in WITH_RESULT]
+        return [name for name in stage.planned.upstream if not self.stages[name].has_result]
 
-    def may_have_changed(self, stage: PlannedStage) -> bool:
+    def may_have_changed(self, stage: StageRun) -> bool:
         """Whether `stage` was stale from the start or something right above it ran."""
-        above = {self.outcomes.get(name) for name in stage.upstream}
-        return self.force or stage.stale or bool(above & {"Ran", "Restored"})
+        above = [self.stages[name] for name in stage.planned.upstream]
+        return self.force or stage.planned.stale or any(one.has_new_result for one in above)
 
     def changed(self) -> list[str]:
         """Names of the stages that have new results."""
-        done = ("Ran", "Restored")
-        return [stage.name for stage in self.plan.stages if self.outcomes.get(stage.name) in done]
+        return [stage.name for stage in self.stages.values() if stage.has_new_result]
 
     def with_result(self) -> list[str]:
         """Names of the stages that have results, new or old."""
-        return [s.name for s in self.plan.stages if self.outcomes.get(s.name) in WITH_RESULT]
+        return [stage.name for stage in self.stages.values() if stage.has_result]
 
-    def reproduce(self, stage: PlannedStage, logger: logging.Logger) -> None:
+    def reproduce(self, stage: StageRun, logger: logging.Logger) -> None:
         """Let DVC reproduce `stage` alone, or find it unchanged: one attempt.
 
         Raises:
             StageFailed: The attempt failed; `may_try_again` says whether another is due.
             BudgetSpent: It stopped by itself.
         """
-        name, policy = stage.name, policy_of(stage.name)
-        past = self.attempts.setdefault(name, Attempts())
+        name, policy, past = stage.name, policy_of(stage.name), stage.attempts
         if past.count and not past.was_preempted:
             logger.info(f"attempt {past.count + 1} follows in {policy.delay:g} s")
             self.running.pause(policy.delay)
         past.count += 1
         past.was_preempted = False
-        lines, ending = Lines(name, logger, self.mask), Ending(self.plan.root, name)
+        lines, ending = Lines(name, logger, self.redact), Ending(self.plan.root, name)
         started = time.monotonic()
         try:
             code = self.running.run(
@@ -123,33 +157,32 @@ class Run:
             past.failures += 1
             limit = f"{name} was ended: one attempt may take {policy.time_out:g} s"
             raise self._failed(
-                name, f"{limit} (stages/repro/retry_policy.py)\n{lines.last()}"
+                stage, f"{limit} (stages/repro/retry_policy.py)\n{lines.last()}"
             ) from None
         finally:
             past.seconds += time.monotonic() - started
         if not code:
-            self.outcomes[name] = lines.outcome
-            self.reasons.pop(name, None)
+            stage.outcome, stage.reason = lines.outcome, ""
             return
         status = ending.status()
         if status is None and code in _TOLD_TO_STOP:
             # before the training had begun, or while it starts: it had nothing to save
             status = PREEMPTED
         if status == BUDGET_SPENT:
-            self.outcomes[name] = "BudgetSpent"
-            self.reasons[name] = f"{name} stopped with its state saved: its budget is spent"
-            raise BudgetSpent(self.reasons[name])
+            stage.outcome = "BudgetSpent"
+            stage.reason = f"{name} stopped with its state saved: its budget is spent"
+            raise BudgetSpent(stage.reason)
         if status == PREEMPTED:
             past.preemptions += 1
             past.was_preempted = True
             times = f" ({past.preemptions} times by now)" if past.preemptions > 1 else ""
-            raise self._failed(name, f"{name} was told to stop and saved its state{times}")
+            raise self._failed(stage, f"{name} was told to stop and saved its state{times}")
         past.failures += 1
-        raise self._failed(name, f"{name} ended with exit status {code}\n{lines.last()}")
+        raise self._failed(stage, f"{name} ended with exit status {code}\n{lines.last()}")
 
     def command(self, command: list[str], logger: logging.Logger, **environment: str) -> str:
         """Run a program of this environment; raise `StageFailed` with its last lines."""
-        lines = Lines("", logger, self.mask)
+        lines = Lines("", logger, self.redact)
         program, *arguments = command
         start = [sys.executable, "-m", "dvc"] if program == "dvc" else [program]
         code = self.running.run(
@@ -162,31 +195,29 @@ class Run:
             raise StageFailed(f"{program} {arguments[0]} failed ({code})\n{lines.last()}")
         return lines.last()
 
-    def may_try_again(self, name: str) -> bool:
+    def may_try_again(self, stage: StageRun) -> bool:
         """Whether another attempt at the stage, whose last one failed, is due."""
-        past = self.attempts.get(name)
-        if past is None or self.running.ending or self.outcomes.get(name) != "Failed":
+        if self.running.ending or stage.outcome != "Failed":
             return False
-        if past.was_preempted:
-            return past.preemptions <= PREEMPTIONS
-        return past.failures <= policy_of(name).retries
+        if stage.attempts.was_preempted:
+            return stage.attempts.preemptions <= PREEMPTIONS
+        return stage.attempts.failures <= policy_of(stage.name).retries
 
     def summary(self) -> str:
         """One line per stage with its state."""
-        width = max((len(stage.name) for stage in self.plan.stages), default=0)
+        width = max(map(len, self.stages), default=0)
         lines = []
-        for stage in self.plan.stages:
-            outcome, past = self.outcomes.get(stage.name), self.attempts.get(stage.name)
-            words = WORDS[outcome] if outcome else "interrupted" if past else "not reached"
-            took = f"  {past.seconds:.1f} s" if past else ""
-            tries = f", {past.count} attempts" if past and past.count > 1 else ""
-            lines.append(f"{stage.name:<{width}}  {words}{took}{tries}")
+        for stage in self.stages.values():
+            count = stage.attempts.count
+            took = f"  {stage.attempts.seconds:.1f} s" if count else ""
+            tries = f", {count} attempts" if count > 1 else ""
+            lines.append(f"{stage.name:<{width}}  {stage.words}{took}{tries}")
         return "\n".join(lines)
 
-    def _failed(self, name: str, reason: str) -> StageFailed:
+    def _failed(self, stage: StageRun, reason: str) -> StageFailed:
         if not self.running.ending:
-            self.outcomes[name] = "Failed"
-        self.reasons[name] = reason
+            stage.outcome = "Failed"
+        stage.reason = reason
         return StageFailed(reason)
 
     def _command(self, name: str) -> list[str]:
@@ -203,7 +234,7 @@ class Run:
 class Lines:
     """The output of `dvc repro` for one stage: logged, its end kept, DVC's verdict picked out."""
 
-    def __init__(self, name: str, logger: logging.Logger, mask: Mask):
+    def __init__(self, name: str, logger: logging.Logger, redact: Redactor):
         self.outcome: Outcome = "Ran"
         self._verdicts: dict[str, Outcome] = {
             f"Running stage '{name}':": "Ran",
@@ -211,7 +242,7 @@ class Lines:
             f"Stage '{name}' didn't change, skipping": "UpToDate",
         }
         self._decided = False
-        self._logger, self._mask = logger, mask
+        self._logger, self._redact = logger, redact
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
 
     def take(self, line: str) -> None:
@@ -219,7 +250,7 @@ class Lines:
         if not self._decided and line in self._verdicts:
             self.outcome, self._decided = self._verdicts[line], True
         if line and not line.startswith(_HINTS):
-            line = self._mask(line)
+            line = self._redact(line)
             self._last.append(line)
             self._logger.info(line)
 

@@ -1,13 +1,12 @@
-"""Parameters of one run, and its record in Git."""
+"""The record of a run in Git."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from stages.flow.record import apply_overrides, commit_results, with_overrides
+from stages.flow.record import commit_results
 from stages.repro.plan import read_plan
-from yolo.errors import UserError
 
 
 def git(*arguments: str) -> str:
@@ -23,35 +22,6 @@ def in_git(toy: Path) -> Path:
     git("add", "--all")
     git("commit", "--quiet", "--message", "State")
     return toy
-
-
-def test_a_parameter_is_set_and_the_rest_stays(toy: Path) -> None:
-    apply_overrides(toy, ["rate=0.5", "block.name=x"])
-    assert (toy / "params.yaml").read_text() == "rate: 0.5\nblock:\n  size: 1\n  name: x\n"
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("rat=0.5", "cannot set rat=0.5: .*rat"),
-        ("rate=0.1,0.2", "one run takes one value"),
-        ("no.yaml:rate=1", "cannot set no.yaml:rate=1"),
-    ],
-)
-def test_a_wrong_override_is_an_error_and_changes_nothing(
-    toy: Path, override: str, message: str
-) -> None:
-    before = (toy / "params.yaml").read_text()
-    with pytest.raises(UserError, match=message):
-        apply_overrides(toy, [override])
-    assert (toy / "params.yaml").read_text() == before
-
-
-def test_overrides_for_a_look_are_taken_back(toy: Path) -> None:
-    before = (toy / "params.yaml").read_text()
-    with with_overrides(toy, ["rate=0.5"]):
-        assert "rate: 0.5" in (toy / "params.yaml").read_text()
-    assert (toy / "params.yaml").read_text() == before
 
 
 def test_results_are_committed_beside_the_checkout(

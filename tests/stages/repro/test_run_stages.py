@@ -30,7 +30,7 @@ def begin(script: str) -> Run:
 
 
 def attempt(run: Run) -> None:
-    run.reproduce(run.plan.stages[-1], LOG)
+    run.reproduce(run.stages["left"], LOG)
 
 
 def test_a_failure_carries_exit_status_and_last_lines(toy: Path, policy: dict[str, Policy]) -> None:
@@ -40,8 +40,8 @@ def test_a_failure_carries_exit_status_and_last_lines(toy: Path, policy: dict[st
     text = str(failure.value)
     assert text.startswith("left ended with exit status 255\n")
     assert "exited with 7" in text and "line 100" in text and "line 50\n" not in text
-    assert not run.may_try_again("left")
-    assert run.outcomes["left"] == "Failed"
+    assert not run.may_try_again(run.stages["left"])
+    assert run.stages["left"].outcome == "Failed"
 
 
 def test_a_failure_is_tried_again_as_often_as_the_policy_says(
@@ -51,11 +51,11 @@ def test_a_failure_is_tried_again_as_often_as_the_policy_says(
     run = begin("exit 7\n")
     with pytest.raises(StageFailed):
         attempt(run)
-    assert run.may_try_again("left")
+    assert run.may_try_again(run.stages["left"])
     with pytest.raises(StageFailed):
         attempt(run)
-    assert not run.may_try_again("left")
-    assert run.attempts["left"].count == 2
+    assert not run.may_try_again(run.stages["left"])
+    assert run.stages["left"].attempts.count == 2
 
 
 def test_a_preempted_stage_is_tried_again_without_using_up_the_policy(
@@ -66,10 +66,10 @@ def test_a_preempted_stage_is_tried_again_without_using_up_the_policy(
     for expected in (True, True, False):
         with pytest.raises(StageFailed, match="told to stop and saved its state"):
             attempt(run)
-        assert run.may_try_again("left") is expected
+        assert run.may_try_again(run.stages["left"]) is expected
     (toy / "left.sh").write_text("cp got-a left\n")
     attempt(run)
-    assert run.outcomes["left"] == "Ran"
+    assert run.stages["left"].outcome == "Ran"
     assert run.summary().endswith(", 4 attempts")
 
 
@@ -82,7 +82,7 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_ones(
     (toy / "left.sh").write_text("exit 7\n")
     with pytest.raises(StageFailed, match="exited with 7"):
         attempt(run)
-    assert not run.may_try_again("left")
+    assert not run.may_try_again(run.stages["left"])
 
 
 def test_what_another_project_leaves_in_a_shared_folder_is_not_taken_for_this_ones(
@@ -104,10 +104,10 @@ def test_a_stage_that_is_told_to_stop_before_it_can_say_so_is_tried_again(
     run = begin("kill -TERM 0; sleep 60\n")
     with pytest.raises(StageFailed, match="told to stop"):
         attempt(run)
-    assert run.may_try_again("left")
+    assert run.may_try_again(run.stages["left"])
     (toy / "left.sh").write_text("cp got-a left\n")
     attempt(run)
-    assert run.outcomes["left"] == "Ran"
+    assert run.stages["left"].outcome == "Ran"
 
 
 def test_a_spent_budget_is_no_failure_and_not_tried_again(
@@ -117,8 +117,8 @@ def test_a_spent_budget_is_no_failure_and_not_tried_again(
     run = begin(leave(76))
     with pytest.raises(BudgetSpent, match="left stopped with its state saved"):
         attempt(run)
-    assert run.outcomes["left"] == "BudgetSpent"
-    assert not run.may_try_again("left")
+    assert run.stages["left"].outcome == "BudgetSpent"
+    assert not run.may_try_again(run.stages["left"])
 
 
 def test_a_stage_that_takes_too_long_is_ended_with_all_it_started(

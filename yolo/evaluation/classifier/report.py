@@ -57,7 +57,7 @@ def write_unmeasured(folder: Path, card: Mapping[str, Any]) -> None:
         .render(
             title="Pre-training report",
             subtitle=f"{card['network']} · published weights",
-            card=html.flat(card),
+            card=html.rows(card),
         )
     )
     with replacing(folder / "confusion.csv") as temporary:
@@ -99,7 +99,7 @@ def render(
             confusion=_confusion_rows(matrix, worst, classes),
             galleries=_galleries(predictions, classes, split, input_size),
             hashes=sorted(card.get("data", {}).items()),
-            card=html.flat(card),
+            card=html.rows(card),
         )
     )
 

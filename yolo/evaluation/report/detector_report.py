@@ -58,7 +58,7 @@ def render(analysis: Analysis, examples: Sequence[Example], origin: Origin) -> s
             galleries=_galleries(examples),
             facts=_facts(origin),
             hashes=sorted(origin.hashes.items()),
-            card=html.flat(origin.card),
+            card=html.rows(origin.card),
         )
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from yolo.nested import flatten
+
 
 def environment(package: str) -> Environment:
     """Return the templates of `package` with their filters; `page.html` is the frame."""
@@ -26,15 +28,9 @@ def environment(package: str) -> Environment:
     return templates
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values under dotted names, sorted."""
-    rows: list[tuple[str, str]] = []
-    for key, value in sorted(values.items()):
-        if isinstance(value, Mapping):
-            rows += flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", plain(value)))
-    return rows
+def rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Nested values as text under dotted names, sorted by name."""
+    return sorted((name, plain(value)) for name, value in flatten(values))
 
 
 def plain(value: Any) -> str:

@@ -8,10 +8,6 @@ from contextlib import contextmanager
 
 from torch import nn
 
-PREEMPTED = 75
-"""Exit status of a training that a signal ended (EX_TEMPFAIL)."""
-OUT_OF_TIME = 76
-"""Exit status of a training whose minutes (`YOLO_MAX_MINUTES`) are spent."""
 LAUNCHER = "YOLO_LAUNCHER"
 """Environment variable of a training process: the process id of the one that started it."""
 

@@ -18,7 +18,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from yolo.data.loading.loader import BatchSampler, SampleOrder
-from yolo.errors import Stopped
+from yolo.errors import BUDGET_SPENT, PREEMPTED, Stopped
 from yolo.params.optimisation import Optimisation
 from yolo.runtime.device import pick_device
 from yolo.runtime.malloc import keep_freed
@@ -34,7 +34,7 @@ from yolo.training.trainer.loss_terms import LossMeter
 from yolo.training.trainer.optimiser import MOMENTS, make_optimiser, set_rate
 from yolo.training.trainer.schedule import rate
 from yolo.training.trainer.state import TrainResult, TrainState, weights_of
-from yolo.training.trainer.stopping import OUT_OF_TIME, PREEMPTED, Interrupted, Stopping
+from yolo.training.trainer.stopping import Interrupted, Stopping
 from yolo.training.trainer.task import Batch, Task
 
 _UPDATES_BETWEEN_READINGS = 50
@@ -307,7 +307,7 @@ class Trainer:
         if has_converged or update == last:
             return True
         if told or out_of_time:
-            self._stop(PREEMPTED if told else OUT_OF_TIME)
+            self._stop(PREEMPTED if told else BUDGET_SPENT)
         if is_due:
             self._save()
         return False
