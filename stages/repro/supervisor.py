@@ -26,6 +26,7 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_SECONDS = 0.05
+_AGAIN_SECONDS = 1.0
 
 
 def main() -> None:
@@ -61,15 +62,18 @@ def _end(child: subprocess.Popen[bytes], grace: float, drain: Callable[[], None]
     """Ask all that the command started to end; kill what is left after `grace` seconds."""
     for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
         deadline = time.monotonic() + seconds
-        asked: set[int] = set()
+        asked: dict[int, float] = {}
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
         while _alive(child) and time.monotonic() < deadline:
-            # those that left the group become ours once their parents are gone
-            for pid in set(_children()) - asked - {child.pid}:
-                asked.add(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            # Descendants become our children when their parents are gone. They are asked again and
+            # again: a child that a shell has forked, but that is not yet what it shall run, still
+            # has the shell's trap and loses the signal.
+            for pid in set(_children()) - {child.pid}:
+                if time.monotonic() >= asked.get(pid, 0.0) + _AGAIN_SECONDS:
+                    asked[pid] = time.monotonic()
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
             drain()
             time.sleep(_POLL_SECONDS)
 

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from stages.repro.command import Process, Running
+from stages.repro.command import GRACE_SECONDS, Process, Running
 
 ROOT = Path(__file__).resolve().parents[3]
 WAIT = 20.0
@@ -88,6 +89,19 @@ def test_who_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     process.end()
     assert process.wait() == 128 + 9
     assert not psutil.pid_exists(pid)
+
+
+def test_an_orphan_that_lost_the_first_signal_is_asked_again(tmp_path: Path) -> None:
+    """As what a shell forks does that is told to stop before it is what it shall run."""
+    script = "(trap '' TERM; sleep 1.5; trap - TERM; exec sleep 600) & echo $!; wait"
+    process = Process(["sh", "-c", script], cwd=tmp_path, env=dict(os.environ))
+    pid = int(next(process.lines()))
+    asked = time.monotonic()
+    process.end()
+    process.wait()
+    assert not psutil.pid_exists(pid)
+    # not killed in the end
+    assert time.monotonic() - asked < GRACE_SECONDS
 
 
 def test_when_all_is_ended_nothing_new_starts(tmp_path: Path) -> None:
