@@ -87,8 +87,8 @@ def main() -> None:
     page = detector_report.render(results, shown, origin)
 
     with replacing_folder(REPORTS / "pictures") as folder:
-        for picture in shown:
-            (folder / picture.file).write_bytes(picture.jpeg)
+        for example in shown:
+            (folder / example.file).write_bytes(example.jpeg)
     with replacing_folder(REPORTS / "detections") as folder:
         names = [split.name(index) for index in numbers]
         devkit.write_detections(folder, detections, names, clean.classes, SPLIT)
