@@ -3,7 +3,8 @@
 #     bash bare.sh REPOSITORY REVISION [ARGUMENTS OF stages.flow.flow...]
 # Clones the revision, makes the environment from the lock, fetches what stale stages read, runs
 # them, sends results to the DVC remote and the record to a branch runs/<date>. Run again after an
-# interruption, it goes on from the last saved state. Ends as the flow does: 0 done, 76 budget
+# interruption, it goes on from the last saved state; on another machine too if YOLO_RUNS is an
+# address such as s3://bucket/prefix. Ends as the flow does: 0 done, 76 budget
 # spent, anything else failed.
 set -euo pipefail
 
