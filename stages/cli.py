@@ -92,6 +92,20 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command()
+def card(
+    file: Annotated[Path, typer.Argument(help="A weights file.")], as_json: Json = False
+) -> None:
+    """Show what a weights file was made of, and find the commit that it comes from."""
+    from stages.registry.origin import origin, text
+
+    own = origin(file)
+    if as_json:
+        print_json(asdict(own))
+    else:
+        print(text(own))
+
+
+@app.command()
 def fetch(
     model: Annotated[str, typer.Argument(help="detector@v1.2.0, or detector for the newest.")],
     repo: Annotated[

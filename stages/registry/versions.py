@@ -14,8 +14,9 @@ from yolo.errors import UserError
 SCORES = {
     "detector": ("reports/evaluate/details.json", "voc07_map"),
     "backbone": ("reports/pretrain/details.json", "top1"),
+    "classifier": ("reports/pretrain/details.json", "top1"),
 }
-"""Artifact of `dvc.yaml` → the file that says how good it is, and the number there."""
+"""Kind of a weights file → the file that says how good it is, and the number there."""
 DATA = {"detector": "data/clean/detection", "backbone": "data/clean/classification"}
 """Artifact of `dvc.yaml` → the data that it was trained on."""
 PUSHED = {

@@ -1,7 +1,7 @@
-"""A small training whose states go to a store: `train_shared.py FOLDER RUN OUT [kill AT]`.
+"""A small training whose states go to a store: `train_shared.py FOLDER RUN OUT [kill|term AT]`.
 
-`YOLO_RUNS` says where. FOLDER stands for the machine; OUT gets the weights. With `kill`, the process
-kills itself after update AT once a state is in the store.
+`YOLO_RUNS` says where. FOLDER stands for the machine; OUT gets the weights. With `kill` the process
+kills itself at update AT, once a state is in the store; with `term` it is told to stop there.
 """
 
 import os
