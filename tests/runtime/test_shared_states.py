@@ -29,11 +29,12 @@ def train(machine: Path, *arguments: str, environment: dict[str, str]) -> tuple[
         | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     return done.returncode, done.stderr
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("how", "status", "batch"), [("kill", -9, None), ("term", 75, 7)])
 def test_a_new_machine_ends_with_the_bytes_of_an_unbroken_training(
     server, tmp_path, how, status, batch
