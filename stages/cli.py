@@ -23,6 +23,35 @@ def preset(
 
 
 @app.command()
+def init(
+    source: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Images with boxes: a folder or an archive.")
+    ],
+    classification: Annotated[
+        Path | None, typer.Option(help="A set of classes to pre-train on; default: the preset's.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Rewrite params.yaml; otherwise only show the plan.")
+    ] = False,
+) -> None:
+    """Check a set with boxes and propose a params.yaml that trains on it."""
+    from stages.project.init import PRESET, propose
+    from yolo.commands.check import lines
+
+    proposal = propose(source, classification)
+    print("\n".join(lines(proposal.report)))
+    model = proposal.changes["model"]
+    print(f"plan: preset {PRESET} with data.detection.source {source},")
+    print(f"  model.input_size {model['input_size']} and model.grid {model['grid']}:")
+    print(f"  {proposal.reason}")
+    if write:
+        proposal.write()
+        print("params.yaml is written; `dvc repro` trains")
+    else:
+        print("nothing is written; `--write` rewrites params.yaml")
+
+
+@app.command()
 def why(
     stages: Annotated[
         list[str] | None, typer.Argument(metavar="[STAGE]…", help="Default: all stages.")

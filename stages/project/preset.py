@@ -34,8 +34,13 @@ def write(name: str, folder: Path = Path("presets"), path: Path = PARAMS_FILE) -
         temporary.write_text(text, encoding="utf-8")
 
 
-def compose(name: str, folder: Path = Path("presets")) -> str:
-    """Return the text of `params.yaml` for preset `name`: the base with the overlay's values."""
+def compose(
+    name: str, folder: Path = Path("presets"), changes: Mapping[str, Any] | None = None
+) -> str:
+    """Return the text of `params.yaml` for preset `name`: the base with the overlay's values.
+
+    `changes` are further values, such as the sources of the data.
+    """
     if name not in names(folder):
         known = ", ".join(names(folder)) or f"none in {folder.absolute()}"
         raise UserError(f"no preset is named {name!r}; there are: {known}")
@@ -46,6 +51,7 @@ def compose(name: str, folder: Path = Path("presets")) -> str:
     yaml.Representer = _Plain
     document = yaml.load(folder / f"{BASE}.yaml")
     overlay(document, read_document(overlay_path), str(overlay_path))
+    overlay(document, changes or {}, "the changes")
     buffer = io.StringIO()
     yaml.dump(document, buffer)
     parse(Params, YAML(typ="safe", pure=True).load(buffer.getvalue()), str(overlay_path))

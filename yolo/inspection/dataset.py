@@ -132,6 +132,8 @@ class SetReport:
     heights: Sizes | None = None
     objects: Sizes | None = None
     """Root of the area of the admitted objects, as a share of their image's."""
+    class_sides: Mapping[str, float] = field(default_factory=dict)
+    """Median root of the area of each class's admitted objects, as a share of their image's."""
     notes: Sequence[str] = ()
     """How the set was read."""
 
@@ -199,6 +201,7 @@ def _check(
                 raise UserError("no split lists an image: there is nothing to check")
     except UserError as error:
         return replace(read, findings=[_unreadable(path, error)])
+    sides = _object_sides(result)
     return replace(
         read,
         findings=[
@@ -211,7 +214,8 @@ def _check(
         classes=_examples(result),
         widths=_sizes(result.images["width"]),
         heights=_sizes(result.images["height"]),
-        objects=_object_sizes(result),
+        objects=_sizes(side for own in sides.values() for side in own),
+        class_sides={name: float(np.median(own)) for name, own in sides.items() if own},
     )
 
 
@@ -273,10 +277,10 @@ def _sizes(values: Iterable[float | None]) -> Sizes | None:
     return Sizes(float(known.min()), float(np.median(known)), float(known.max()))
 
 
-def _object_sizes(result: ValidationResult) -> Sizes | None:
-    """Root of each admitted object's area as a share of its image's."""
+def _object_sides(result: ValidationResult) -> dict[str, list[float]]:
+    """Root of each admitted object's area as a share of its image's, by class."""
     if result.objects is None:
-        return None
+        return {}
     images, objects = result.images, result.objects
     areas = {
         row: width * height
@@ -284,14 +288,15 @@ def _object_sizes(result: ValidationResult) -> Sizes | None:
             images["image_row"], images["width"], images["height"], strict=True
         )
     }
-    return _sizes(
-        ((xmax - xmin + 1) * (ymax - ymin + 1) / areas[row]) ** 0.5
-        for row, xmin, ymin, xmax, ymax in zip(
-            objects["image_row"],
-            *(objects[corner] for corner in ("xmin", "ymin", "xmax", "ymax")),
-            strict=True,
-        )
-    )
+    sides: dict[str, list[float]] = {name: [] for name in result.classes}
+    for name, row, xmin, ymin, xmax, ymax in zip(
+        objects["class"],
+        objects["image_row"],
+        *(objects[corner] for corner in ("xmin", "ymin", "xmax", "ymax")),
+        strict=True,
+    ):
+        sides[name].append(((xmax - xmin + 1) * (ymax - ymin + 1) / areas[row]) ** 0.5)
+    return sides
 
 
 def _row_findings(path: Path, result: ValidationResult) -> list[Finding]:
