@@ -68,7 +68,7 @@ def train(
             result = trainer.run(keep)
             task.model.load_state_dict(result.weights, strict=False)
             save(parameters=parameters, data=within(sums, *made_of))
-            write_reports(_REPORTS / stage, result.curves, result.batch, task.metric)
+            write_reports(_REPORTS / stage, result.curves, result.batch, task.metric, headline)
             # Closing the tracker can take long. Killed then, the training still has its state.
             tracker.close()
             folder.finish()
