@@ -44,7 +44,7 @@ def extended(text: str | None, rows: Iterable[Row]) -> str:
     writer = csv.DictWriter(added, COLUMNS, lineterminator="\n")
     if not text:
         writer.writeheader()
-    writer.writerows(map(asdict, rows))
+    writer.writerows(asdict(row) for row in rows)
     return (text or "") + added.getvalue()
 
 

@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 
 from stages.registry import ledger
 from stages.registry.versions import SCORES
+from stages.repro.changes import is_code
 from stages.repro.git import git, read_at
-from stages.repro.plan import is_code
 from yolo.errors import UserError
 from yolo.files import digest
 
