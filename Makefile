@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-full lint deps lock clean
+.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-ci test-full lint deps lock clean
 
 # the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -66,8 +66,11 @@ deploy: $(READY) ## create work pools and deployments on the Prefect server
 	@$(BIN)/python -m stages.flow.server
 	$(POOL) create yolo --type process --overwrite
 	$(POOL) set-concurrency-limit yolo 1
-	$(POOL) create gpu-kubernetes --type kubernetes --base-job-template cloud/kubernetes.json --overwrite
-	$(POOL) create gpu-ecs --type ecs --base-job-template cloud/ecs.json --overwrite
+	@mkdir -p build
+	$(BIN)/python -m stages.flow.job_template kubernetes build/kubernetes.json
+	$(POOL) create gpu-kubernetes --type kubernetes --base-job-template build/kubernetes.json --overwrite
+	$(BIN)/python -m stages.flow.job_template ecs build/ecs.json
+	$(POOL) create gpu-ecs --type ecs --base-job-template build/ecs.json --overwrite
 	$(BIN)/prefect --no-prompt deploy --all
 
 worker: $(READY) ## run what the server schedules on this machine, until interrupted
@@ -82,6 +85,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist
 
 test: $(READY) ## run the tests
 	$(PYTEST) -m "not slow"
+
+test-ci: $(READY) ## run the tests, and the long ones that show a night end to end
+	$(PYTEST) -m "not slow or ci"
 
 test-full: $(READY) ## run all tests, the long ones too
 	$(PYTEST)

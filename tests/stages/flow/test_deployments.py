@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.utilities.templating import find_placeholders
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.schema_tools.validation import ValidationError, validate
+from prefect.utilities.templating import apply_values, find_placeholders
 from ruamel.yaml import YAML
 
 from stages.flow.flow import reproduce
+from stages.flow.job_template import default_template, job_template, overlay
+from yolo.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-TEMPLATES = {"kubernetes": "kubernetes.json", "ecs": "ecs.json"}
+TEMPLATES = ("kubernetes", "ecs")
 
 
 def read(path: str) -> Any:
@@ -39,7 +45,7 @@ def test_the_nightly_run_is_alone(deployments: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", TEMPLATES)
 def test_every_placeholder_of_a_job_template_is_declared(kind: str) -> None:
-    template = json.loads((ROOT / "cloud" / TEMPLATES[kind]).read_text())
+    template = job_template(kind)
     used = {one.name for one in find_placeholders(template["job_configuration"])}
     assert used <= set(template["variables"]["properties"])
 
@@ -48,13 +54,65 @@ def test_every_placeholder_of_a_job_template_is_declared(kind: str) -> None:
 def test_deployments_set_only_variables_that_their_template_has(
     kind: str, deployments: dict[str, Any]
 ) -> None:
-    template = json.loads((ROOT / "cloud" / TEMPLATES[kind]).read_text())
+    template = job_template(kind)
     given = deployments[f"gpu-{kind}"]["work_pool"]["job_variables"]
     assert set(given) <= set(template["variables"]["properties"])
 
 
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_file_holds_only_what_differs_from_prefects_default(kind: str) -> None:
+    ours = json.loads((ROOT / "cloud" / f"{kind}.json").read_text())
+    base = default_template(kind)
+    assert overlay(base, ours) == job_template(kind) != base
+
+    def repeated(base: Any, ours: Any, path: str = "") -> list[str]:
+        if isinstance(base, dict) and isinstance(ours, dict):
+            pairs = {key: (base.get(key), value) for key, value in ours.items()}
+        elif isinstance(base, list) and isinstance(ours, list):
+            pairs = dict(enumerate(zip(base, ours, strict=False)))
+        else:
+            return [path] if base == ours else []
+        return [one for key, pair in pairs.items() for one in repeated(*pair, f"{path}/{key}")]
+
+    assert repeated(base, ours) == []
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_job_rendered_with_a_deployments_variables_fits_prefects_schema(
+    kind: str, deployments: dict[str, Any]
+) -> None:
+    template = job_template(kind)
+    schema = template["variables"]
+    given = deployments[f"gpu-{kind}"]["work_pool"]["job_variables"]
+    defaults = {
+        name: one["default"] for name, one in schema["properties"].items() if "default" in one
+    }
+    assert validate(defaults | given, schema, raise_on_error=True) is not False
+    job = apply_values(template["job_configuration"], defaults | given)
+    # what is ours has a value; what is left open Prefect itself fills
+    ours = set(schema["properties"]) - set(default_template(kind)["variables"]["properties"])
+    left = {one.name for one in find_placeholders(job)}
+    assert ours and not left & ours
+    wrong = dict(defaults) | {"gpus": ["many"]}
+    with pytest.raises(ValidationError, match="many"):
+        validate(wrong, schema, raise_on_error=True)
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_server_takes_the_template(kind: str, prefect_api: str) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
+        pool = WorkPoolCreate(name=f"try-{kind}", type=kind, base_job_template=job_template(kind))
+        client.create_work_pool(pool, overwrite=True)
+        assert client.read_work_pool(pool.name).base_job_template == job_template(kind)
+
+
+def test_an_unknown_type_is_named_beside_those_that_prefect_has() -> None:
+    with pytest.raises(UserError, match=r"no work pool type 'tensordock', only .*kubernetes"):
+        default_template("tensordock")
+
+
 def test_a_pod_has_gpu_shared_memory_grace_and_secrets_by_reference() -> None:
-    template = json.loads((ROOT / "cloud/kubernetes.json").read_text())
+    template = job_template("kubernetes")
     defaults = template["variables"]["properties"]
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -69,7 +127,7 @@ def test_a_pod_has_gpu_shared_memory_grace_and_secrets_by_reference() -> None:
 
 
 def test_an_ecs_task_has_gpu_shared_memory_grace_and_secrets_by_reference() -> None:
-    template = json.loads((ROOT / "cloud/ecs.json").read_text())
+    template = job_template("ecs")
     (container,) = template["job_configuration"]["task_definition"]["containerDefinitions"]
     assert container["resourceRequirements"] == [{"type": "GPU", "value": "{{ gpus }}"}]
     assert container["linuxParameters"]["sharedMemorySize"] == "{{ shared_memory_mib }}"
