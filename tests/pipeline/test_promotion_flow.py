@@ -10,7 +10,7 @@ from yolo.files import digest
 
 FLOW = (sys.executable, "-m", "stages.flow", "--push", "--record", "branch", "--release", "patch")
 WEIGHTS = "models/detector.safetensors"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.timeout(600)]
 
 
 def test_a_run_releases_its_detector_only_if_it_may_take_the_place_of_the_newest(

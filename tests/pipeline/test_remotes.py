@@ -168,6 +168,7 @@ def test_a_corrupt_release_is_not_handed_out(
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["s3", "ssh"])
 def test_a_push_killed_half_way_is_finished_by_the_next(
     kind: str, toy: tuple[Project, str], tmp_path: Path

@@ -21,7 +21,7 @@ from stages.repro.command import Process
 BIN = Path(sys.executable).parent
 START, RUN = 180.0, 560.0
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.ci, pytest.mark.timeout(900)]
 
 
 @dataclass
