@@ -53,6 +53,8 @@ flow: $(READY) ## run the pipeline as a Prefect flow
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
+# in memory, a restart of the server would end the nightly run, whose slot it then does not know
+export PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE := prefect.server.concurrency.lease_storage.filesystem
 export YOLO_REPOSITORY ?= $(shell git remote get-url origin 2>/dev/null)
 export YOLO_REVISION ?= main
 export YOLO_IMAGE ?= yolov1:latest
@@ -62,7 +64,7 @@ server: $(READY) ## start a Prefect server on this machine, http://127.0.0.1:420
 	$(BIN)/prefect server start --background
 	@$(BIN)/python -m stages.flow.server
 
-deploy: $(READY) ## create work pools and deployments on the Prefect server
+deploy: $(READY) ## create work pools, deployments and automations on the Prefect server
 	@$(BIN)/python -m stages.flow.server
 	$(POOL) create yolo --type process --overwrite
 	$(POOL) set-concurrency-limit yolo 1
@@ -72,6 +74,7 @@ deploy: $(READY) ## create work pools and deployments on the Prefect server
 	$(BIN)/python -m stages.flow.job_template ecs build/ecs.json
 	$(POOL) create gpu-ecs --type ecs --base-job-template build/ecs.json --overwrite
 	$(BIN)/prefect --no-prompt deploy --all
+	$(BIN)/python -m stages.flow.automations
 
 worker: $(READY) ## run what the server schedules on this machine, until interrupted
 	$(BIN)/prefect worker start --pool yolo
