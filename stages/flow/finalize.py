@@ -8,7 +8,7 @@ from prefect.states import Cancelled, Completed, Failed
 from stages.flow import artifacts
 from stages.flow import metrics as numbers
 from stages.flow.notify import Notifier
-from stages.flow.publish import Destination, keep, output_logger
+from stages.flow.publish import Destination, keep, output_logger, record_interrupted
 from stages.repro.run import Run
 from yolo.runtime.settings import Runtime
 
@@ -23,7 +23,7 @@ def finalize(
 ) -> State:
     """Push and record the results, publish the artifacts, notify; return the state of the run.
 
-    A cancelled run is neither pushed nor recorded: its results stay in this workspace.
+    Of a cancelled run the finished stages are recorded; each was pushed when it was done.
 
     Args:
         run: The stages with their outcomes.
@@ -40,8 +40,9 @@ def finalize(
         problems, verdict = keep(run, destination)
     artifacts.publish(run, before, verdict, settings, output_logger())
     if cancelled():
-        notifier.send("interrupted", "the run was cancelled")
-        return Cancelled(message="the run was cancelled; its workspace keeps the results so far")
+        message = f"the run was cancelled; {record_interrupted(run, destination)}"
+        notifier.send("interrupted", message)
+        return Cancelled(message=message)
     # one that was interrupted without the run being cancelled has no outcome
     failed = [stage for stage in run.stages.values() if stage.outcome in (None, "Failed")]
     spent = [stage.name for stage in run.stages.values() if stage.outcome == "BudgetSpent"]
@@ -61,8 +62,8 @@ def finalize(
         notifier.send("finished", ran, metrics=_headline(run))
         return Completed(message=done)
     sentence = run.redact(verdict.sentence)
-    notifier.send("finished", f"{ran}; {sentence}", metrics=_headline(run), released=verdict.tag)
-    name = "Released" if verdict.tag else "NotReleased"
+    event, name = ("released", "Released") if verdict.tag else ("not_released", "NotReleased")
+    notifier.send(event, f"{ran}; {sentence}", metrics=_headline(run), released=verdict.tag)
     return Completed(name=name, message=f"{done}; {sentence}")
 
 

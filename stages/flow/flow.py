@@ -41,6 +41,8 @@ from stages.flow.publish import (
     Release,
     check_destination,
     output_logger,
+    push_stage,
+    record_interrupted,
 )
 from stages.flow.server import TemporaryServer
 from stages.repro.dvc_locks import release_stale
@@ -61,6 +63,7 @@ def reproduce(
     push: bool = False,
     record: Record = "none",
     release: Release = "none",
+    push_raw: bool = False,
     notify: bool = False,
     dry: bool = False,
 ) -> State:
@@ -74,7 +77,9 @@ def reproduce(
             recorded as a DVC experiment.
         force: Run every one of the stages, stale or not.
         pull: Fetch what a stale stage reads, and nothing else, from the DVC remote.
-        push: Send new results to the DVC remote, and the record to the Git remote.
+        push: Send new results to the DVC remote, each stage's when it is done, and the record to
+            the Git remote. The archives that `download` fetched stay here: they have their source.
+        push_raw: Send those archives, too.
         record: Keep the run in Git: as a DVC `experiment`, or as a `branch` named `runs/<date>`.
         release: Release a new detector as the next `patch`, `minor` or `major` version, if it is
             not worse than the newest one (`promotion` in `params.yaml`).
@@ -93,7 +98,7 @@ def reproduce(
                 logger.info(read_plan(targets or (), missing_is_fine=pull).table())
             return Completed(message="dry: nothing was run")
         record = "experiment" if set and record == "none" else record
-        destination = Destination(push, record, release)
+        destination = Destination(push, record, release, push_raw)
         with with_overrides(root, set or (), keep=True):
             plan = read_plan(targets or (), missing_is_fine=pull)
             check_destination(plan, destination)
@@ -109,28 +114,32 @@ def reproduce(
     notifier.send("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
     try:
         with watch.over(run.running):
-            _run_stages(run, notifier)
+            _run_stages(run, notifier, destination)
             logger.info(run.summary())
             return finalize(run, before, settings, notifier, destination, lambda: watch.cancelled)
     except BaseException:
         # an interrupted flow must leave no trainer behind
         run.running.end_all()
         logger.info(run.summary())
-        notifier.send("interrupted", "the run was ended from outside")
+        message = f"the run was ended from outside; {record_interrupted(run, destination)}"
+        logger.info(message)
+        notifier.send("interrupted", message)
         raise
 
 
-def _run_stages(run: Run, notifier: Notifier) -> None:
+def _run_stages(run: Run, notifier: Notifier, destination: Destination) -> None:
     """Run the plan's stages, independent branches side by side, and wait for the last."""
     futures: dict[str, PrefectFuture[Any]] = {}
     for stage in run.stages.values():
         above = [allow_failure(futures[name]) for name in stage.planned.upstream]
-        futures[stage.name] = _stage_task(run, stage, notifier).submit(wait_for=above)
+        futures[stage.name] = _stage_task(run, stage, notifier, destination).submit(wait_for=above)
     for future in futures.values():
         future.wait()
 
 
-def _stage_task(run: Run, stage: StageRun, notifier: Notifier) -> Task[..., Any]:
+def _stage_task(
+    run: Run, stage: StageRun, notifier: Notifier, destination: Destination
+) -> Task[..., Any]:
     """Make the Prefect task that brings one stage up to date."""
 
     @task(
@@ -161,7 +170,10 @@ def _stage_task(run: Run, stage: StageRun, notifier: Notifier) -> Task[..., Any]
                 return Cancelled(name="Interrupted", message=str(failure))
             if stage.attempts.was_preempted and run.may_try_again(stage):
                 notifier.send("preempted", f"{failure}; it goes on at once")
+            elif not run.may_try_again(stage):
+                notifier.send("stage_failed", str(failure))
             raise
+        push_stage(run, stage, destination)
         return Completed(name=stage.outcome, message=f"{stage.attempts.seconds:.1f} s")
 
     return bring_up_to_date
@@ -226,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
         "--force": "run even what is up to date",
         "--pull": "fetch what stale stages read, and nothing else",
         "--push": "send results to the DVC remote, the record to the Git remote",
+        "--push-raw": "with --push: send the archives of `download`, too",
         "--notify": "tell the webhook of YOLO_WEBHOOK_URL",
         "--dry": "only print what is stale and why",
     }.items():

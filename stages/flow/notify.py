@@ -14,7 +14,18 @@ from stages.flow.metrics import stage_rows
 from stages.repro.redact import WEBHOOK_VARIABLE
 from stages.repro.run import Run
 
-Event = Literal["started", "finished", "failed", "preempted", "budget_spent", "interrupted"]
+Event = Literal[
+    "started",
+    "preempted",
+    "stage_failed",
+    "finished",
+    "released",
+    "not_released",
+    "failed",
+    "budget_spent",
+    "interrupted",
+]
+"""`started`, `preempted` and `stage_failed` are sent as they happen; one of the rest ends a run."""
 BLOCK = "yolo-webhook"
 """Name of the Prefect Secret block that may hold the address instead of the environment."""
 _SECONDS = 5.0

@@ -21,7 +21,7 @@ from stages.registry.release_gate import Bump, Verdict
 from stages.registry.versions import PUSHED
 from stages.repro import git
 from stages.repro.plan import Plan
-from stages.repro.run import Run, StageFailed
+from stages.repro.run import Run, StageFailed, StageRun
 from yolo.errors import UserError
 
 Record = Literal["none", "experiment", "branch"]
@@ -40,6 +40,14 @@ class Destination:
     push: bool
     record: Record
     release: Release
+    push_raw: bool = False
+    """Push the archives that `download` fetched, too."""
+
+    def pushes(self, stage: StageRun) -> bool:
+        """Whether the results of a stage go to the DVC remote; those of `download` have a source
+        of their own.
+        """
+        return self.push and stage.has_result and (self.push_raw or not stage.planned.is_download)
 
 
 def check_destination(plan: Plan, wanted: Destination) -> None:
@@ -69,7 +77,9 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
         return verdict.reason
 
     def push(log: logging.Logger) -> str:
-        return run.command(["dvc", "push", *run.with_result()], log)
+        names = [stage.name for stage in run.stages.values() if wanted.pushes(stage)]
+        # without a name DVC would push everything
+        return run.command(["dvc", "push", *names], log) if names else "nothing to push"
 
     def record(log: logging.Logger) -> str:
         if wanted.record == "experiment":
@@ -88,6 +98,42 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     if sending and verdict and verdict.tag:
         verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")
     return problems + sending, verdict
+
+
+def push_stage(run: Run, stage: StageRun, wanted: Destination) -> None:
+    """Push what a stage has just made: it outlives a run that is cancelled or killed later.
+
+    A failure is logged; `keep` tries again when the stages are done.
+    """
+    if not stage.has_new_result or not wanted.pushes(stage):
+        return
+    logger = output_logger()
+    try:
+        run.command(["dvc", "--wait-for-lock", "push", stage.name], logger)
+        stage.is_pushed = True
+    except (StageFailed, InterruptedError) as error:
+        logger.warning(f"not pushed yet: {error}")
+
+
+def record_interrupted(run: Run, wanted: Destination) -> str:
+    """Record the finished stages of a run that was ended; return where, in words for the user.
+
+    Nothing new can be started by then, and little time is left: a branch alone is written, and only
+    if all its results are in the DVC remote, when they should be.
+    """
+    made = [stage for stage in run.stages.values() if stage.has_new_result]
+    unsent = [one.name for one in made if wanted.pushes(one) and not one.is_pushed]
+    if not made:
+        return "no stage had finished"
+    if unsent:
+        return f"not recorded, for {', '.join(unsent)} could not be pushed any more"
+    if wanted.record != "branch":
+        return f"finished and kept in this workspace: {', '.join(one.name for one in made)}"
+    try:
+        where = _save_branch(run, wanted.push, None)
+    except UserError as error:
+        return f"not recorded: {run.redact(str(error))}"
+    return f"finished and recorded on {where}: {', '.join(one.name for one in made)}"
 
 
 def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: int) -> list[str]:

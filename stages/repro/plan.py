@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
 
+_DOWNLOAD = "download"
+"""Name of the stages (before `@`) whose outs can be fetched again from their source."""
 _LOST = "missing here and in the remote"
 _NOT_HERE = (MISSING, "not in cache")
 """What `dvc repro --allow-missing` lets pass (dvc.stage.Stage: changed_outs)."""
@@ -36,6 +38,11 @@ class PlannedStage:
     def stale(self) -> bool:
         """Whether DVC would run it even if nothing above it changed."""
         return bool(self.changes)
+
+    @property
+    def is_download(self) -> bool:
+        """Whether its outs are data as published, which a run neither pushes nor needs to keep."""
+        return self.name.partition("@")[0] == _DOWNLOAD
 
 
 @dataclass(frozen=True)
@@ -117,12 +124,35 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
                 )
                 for name, stage in stages.items()
             )
-            return Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
+            plan = Plan(Path(repo.root_dir), planned, "remote" in repo.config["core"])
+            return _without_unread_downloads(plan)
     except LockError as error:
         explained = explain(Path(Repo.find_root()))
         raise UserError("\n".join(filter(None, [message(error), explained]))) from None
     except DvcException as error:
         raise UserError(message(error)) from None
+
+
+def _without_unread_downloads(plan: Plan) -> Plan:
+    """Let no download be stale only because its archives are gone, unless a stage will read them.
+
+    A run does not push them (`stages.flow.publish`).
+    """
+    gone = {
+        stage.name
+        for stage in plan.stages
+        if stage.is_download
+        and stage.stale
+        and all(change.how == _LOST for change in stage.changes)
+    }
+    kept = replace(plan, stages=tuple(_fresh_if(stage, gone) for stage in plan.stages))
+    will_run = {stage.name for stage in kept.stages if stage.stale} | kept.below_stale()
+    read = {above for stage in kept.stages if stage.name in will_run for above in stage.upstream}
+    return replace(plan, stages=tuple(_fresh_if(stage, gone - read) for stage in plan.stages))
+
+
+def _fresh_if(stage: PlannedStage, names: set[str]) -> PlannedStage:
+    return replace(stage, changes=()) if stage.name in names else stage
 
 
 def _without_missing(repo: "Repo", stage: "Stage", changes: Sequence[Change]) -> Iterator[Change]:

@@ -72,6 +72,8 @@ class StageRun:
     attempts: Attempts = field(default_factory=Attempts)
     reason: str = ""
     """Text of the last failure; empty when the last attempt did not fail."""
+    is_pushed: bool = False
+    """Whether this run has sent its results to the DVC remote."""
 
     @property
     def name(self) -> str:

@@ -286,7 +286,7 @@ def test_a_run_cancelled_on_the_server_ends_its_stage(
         _, errors = process.communicate(timeout=WAIT)
         state = client.read_flow_run(run_id).state
     assert process.returncode == 1
-    assert errors == "error: the run was cancelled; its workspace keeps the results so far\n"
+    assert errors == ("error: the run was cancelled; finished and kept in this workspace: get@a\n")
     assert state is not None and state.is_cancelled()
     assert [one for one in stage if one.is_running()] == []
     assert (toy / "saved").exists()

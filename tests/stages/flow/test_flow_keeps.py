@@ -1,6 +1,9 @@
 """Where the results of a run go: the DVC remote, Git, a release; with a real server."""
 
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -12,8 +15,12 @@ from receiver import Receiver
 
 from stages.flow import publish
 from stages.flow.flow import reproduce
+from stages.flow.publish import Destination
 from stages.registry.release_gate import Verdict
 from stages.repro.plan import read_plan
+from stages.repro.run import Run
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +106,7 @@ def test_only_a_model_that_passes_is_released_and_either_way_the_run_is_kept(
         assert git("-C", str(shared), "show", "detector@v0.1.0:cards/x.md") == "# X"
     shown = artifacts(state)["promotion"]
     assert verdict.reason in shown and ("Not released" in shown) is (tags == 0)
+    assert receiver.received[-1]["event"] == ("released" if tags else "not_released")
     assert receiver.received[-1]["released"] == verdict.tag
     assert verdict.reason in str(receiver.received[-1]["text"])
 
@@ -165,6 +173,84 @@ def test_what_is_missing_everywhere_is_made_again(
     git("clone", "--quiet", str(shared), str(other))
     with chdir(other):
         assert not any(stage.stale for stage in read_plan(missing_is_fine=True).stages)
+
+
+def name_downloads(toy: Path) -> None:
+    """Give the first stages of the toy the name that those of the project have."""
+    pipeline = toy / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("  get:", "  download:"))
+    git("commit", "--quiet", "--all", "--message", "Names")
+
+
+def objects(origin: Path) -> int:
+    return len(list((origin.parent / "store").glob("files/md5/*/*")))
+
+
+def test_archives_stay_where_they_are_unless_asked_and_are_fetched_again_when_read(
+    shared: Path, toy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name_downloads(toy)
+    # otherwise `left` would be the same bytes as an archive
+    (toy / "left.sh").write_text("sed s/^/left/ got-a > left\n")
+    assert reproduce(push=True, record="branch", return_state=True).is_completed()
+    assert objects(shared) == 2
+    (branch,) = branches(shared)
+    clone = tmp_path_factory.mktemp("clone")
+    git("clone", "--quiet", "--branch", branch, str(shared), str(clone))
+    with chdir(clone):
+        (clone / "left.sh").write_text("sed s/^/left/ got-a > left\n")
+        assert not any(stage.stale for stage in read_plan(missing_is_fine=True).stages)
+        # nothing reads the archives: nothing is made
+        assert reproduce(pull=True, return_state=True).is_completed()
+        assert not (clone / "got-a").exists()
+        (clone / "left.sh").write_text("sed s/^/right/ got-a > left\n")
+        stale = [stage.name for stage in read_plan(missing_is_fine=True).stages if stage.stale]
+        assert stale == ["download@a", "download@b", "left"]
+        state = reproduce(pull=True, return_state=True)
+        assert state.is_completed(), state.message
+        assert (clone / "join").read_text() == "right1\n2\n"
+    assert reproduce(push=True, push_raw=True, return_state=True).is_completed()
+    assert objects(shared) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_an_interrupted_run_had_finished_is_pushed_and_recorded(
+    shared: Path, toy: Path, prefect_api: str, number: signal.Signals
+) -> None:
+    (toy / "left.sh").write_text("touch begun; sleep 600\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.flow", "--push", "--record", "branch"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": prefect_api},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    # `left` sleeps; the other branch is done and sent
+    sent = [f"get@{one} | {count} file" for one, count in (("a", 1), ("b", 1))]
+    lines = iter(process.stdout.readline, "")
+    while sent:
+        line = next(lines)
+        sent = [start for start in sent if not line.startswith(start)]
+    while not (toy / "begun").exists():
+        assert process.poll() is None
+    process.send_signal(number)
+    rest = process.stdout.read()
+    process.wait()
+    (branch,) = branches(shared)
+    assert f"the run was ended from outside; finished and recorded on branch {branch}" in rest
+    recorded = git("-C", str(shared), "show", f"{branch}:dvc.lock")
+    assert "get@a" in recorded and "get@b" in recorded and "left" not in recorded
+    assert objects(shared) == 2
+    assert "interrupted" in git("-C", str(shared), "log", "-1", "--format=%B", branch)
+
+
+def test_what_could_not_be_pushed_is_not_recorded_either(shared: Path) -> None:
+    run = Run(read_plan())
+    run.stages["get@a"].outcome = "Ran"
+    where = Destination(push=True, record="branch", release="none")
+    said = publish.record_interrupted(run, where)
+    assert said == "not recorded, for get@a could not be pushed any more"
+    assert branches(shared) == []
 
 
 def test_parameters_of_a_run_that_cannot_start_are_taken_back(toy: Path) -> None:

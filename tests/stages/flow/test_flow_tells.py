@@ -100,7 +100,8 @@ def test_a_failure_tells_stage_and_reason_and_its_webhook_may_be_down(
     (toy / "left.sh").write_text("echo the reason; exit 7\n")
     state = reproduce(notify=True, return_state=True)
     assert state.message == "failed: left"
-    assert receiver.received[-1]["event"] == "failed"
+    events = [sent["event"] for sent in receiver.received]
+    assert events == ["started", "stage_failed", "failed"]
     assert "the reason" in str(receiver.received[-1]["text"])
     (toy / "left.sh").write_text("cp got-a left\n")
     receiver.answer = 500
