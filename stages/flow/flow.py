@@ -46,6 +46,7 @@ from stages.flow.publish import (
 )
 from stages.flow.server import TemporaryServer
 from stages.repro.dvc_locks import release_stale
+from stages.repro.imports import update_imports
 from stages.repro.plan import read_plan
 from stages.repro.redact import Redactor
 from stages.repro.retry_policy import PREEMPTIONS, policy_of
@@ -59,6 +60,7 @@ def reproduce(
     targets: list[str] | None = None,
     set: list[str] | None = None,
     force: bool = False,
+    update: bool = False,
     pull: bool = False,
     push: bool = False,
     record: Record = "none",
@@ -76,6 +78,8 @@ def reproduce(
         set: Parameters for this run, `KEY=VALUE` as `dvc exp run -S` takes them; the run is
             recorded as a DVC experiment.
         force: Run every one of the stages, stale or not.
+        update: First bring imported data (`dvc import-url`, `dvc import`) up to date with its
+            source; what has not changed there is not downloaded.
         pull: Fetch what a stale stage reads, and nothing else, from the DVC remote.
         push: Send new results to the DVC remote, each stage's when it is done, and the record to
             the Git remote. The archives that `download` fetched stay here: they have their source.
@@ -97,6 +101,7 @@ def reproduce(
             with with_overrides(root, set or ()):
                 logger.info(read_plan(targets or (), missing_is_fine=pull).table())
             return Completed(message="dry: nothing was run")
+        new_data = update_imports() if update else []
         record = "experiment" if set and record == "none" else record
         destination = Destination(push, record, release, push_raw)
         with with_overrides(root, set or (), keep=True):
@@ -112,6 +117,8 @@ def reproduce(
     before = metrics.read_metrics(plan)
     notifier = Notifier(webhook, run, settings.price_per_hour)
     notifier.send("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
+    if new_data:
+        notifier.send("data_changed", f"new at its source: {', '.join(new_data)}")
     try:
         with watch.over(run.running):
             _run_stages(run, notifier, destination)
@@ -236,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for flag, text in {
         "--force": "run even what is up to date",
+        "--update": "bring imported data up to date with its source",
         "--pull": "fetch what stale stages read, and nothing else",
         "--push": "send results to the DVC remote, the record to the Git remote",
         "--push-raw": "with --push: send the archives of `download`, too",

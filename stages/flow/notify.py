@@ -16,6 +16,7 @@ from stages.repro.run import Run
 
 Event = Literal[
     "started",
+    "data_changed",
     "preempted",
     "stage_failed",
     "finished",
@@ -25,7 +26,7 @@ Event = Literal[
     "budget_spent",
     "interrupted",
 ]
-"""`started`, `preempted` and `stage_failed` are sent as they happen; one of the rest ends a run."""
+"""The last six end a run: one of them is sent, once. The others are sent as they happen."""
 BLOCK = "yolo-webhook"
 """Name of the Prefect Secret block that may hold the address instead of the environment."""
 _SECONDS = 5.0

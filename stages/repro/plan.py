@@ -25,7 +25,7 @@ _NOT_HERE = (MISSING, "not in cache")
 class PlannedStage:
     """A stage of `dvc.yaml`, the stages right above it, and why it must run (empty: up to date).
 
-    `in_git`: its outs that Git keeps and DVC's cache does not; `metrics`: those that hold numbers.
+    `in_git`: what Git keeps of it, which DVC's cache does not; `metrics`: those that hold numbers.
     """
 
     name: str
@@ -119,7 +119,7 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
                     name,
                     tuple(sorted(above.addressing for above in repo.index.graph.successors(stage))),
                     tuple(changes[name]),
-                    tuple(out.def_path for out in stage.outs if not out.use_cache),
+                    tuple(_in_git(stage)),
                     tuple(out.def_path for out in stage.outs if out.metric),
                 )
                 for name, stage in stages.items()
@@ -177,6 +177,13 @@ def _is_in_remote(repo: "Repo", out: Any) -> bool:
         return False
     except Exception as error:  # each kind of remote has its own
         raise UserError(f"the DVC remote cannot be asked for {out}: {error}") from None
+
+
+def _in_git(stage: Any) -> Iterator[str]:
+    """Paths that Git keeps: outs without cache, and the `.dvc` file of added or imported data."""
+    if stage.is_data_source:
+        yield stage.path_in_repo
+    yield from (out.def_path for out in stage.outs if not out.use_cache)
 
 
 def _in_order(repo: "Repo", targets: Sequence[str]) -> dict[str, "Stage"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.cli.deploy._triggers import DeploymentTriggerAdapter
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -36,6 +37,13 @@ def test_each_deployment_gives_the_flow_parameters_that_it_has(deployments: dict
     for one in deployments.values():
         reproduce.validate_parameters(one["parameters"])
         assert one["parameters"]["record"] == "branch"
+
+
+def test_new_data_starts_the_nightly_run(deployments: dict[str, Any]) -> None:
+    (trigger,) = deployments["nightly"]["triggers"]
+    found = DeploymentTriggerAdapter.validate_python(trigger)
+    assert (found.posture.value, found.expect) == ("Reactive", {"yolov1.data.changed"})
+    assert all(one["parameters"]["update"] for one in deployments.values())
 
 
 def test_the_nightly_run_is_alone(deployments: dict[str, Any]) -> None:
