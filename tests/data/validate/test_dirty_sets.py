@@ -330,7 +330,7 @@ DIRTY = {
         {"ImageSets/Main/test.txt": b"\n"},
         [
             ("", None, "unlisted", "info", "ignored"),
-            ("", None, "min_images", "warning", "warn"),
+            ("", None, "min_images", "error", "fail"),
             ("", None, "evaluation_coverage", "warning", "warn"),
             ("", None, "evaluation_coverage", "warning", "warn"),
         ],
