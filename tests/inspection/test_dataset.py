@@ -268,3 +268,14 @@ def test_a_set_without_splits_says_what_a_training_would_draw(tmp_path: Path) ->
         "val": 2,
         "test": 4,
     }
+
+
+def test_a_class_that_cannot_be_one_refuses_the_set_and_names_the_file(tmp_path: Path) -> None:
+    files = clean_set()
+    files[f"{ROOT}/Annotations/2.xml"] = annotation(
+        [("cat", (2, 2, 8, 8)), ("cat\u200b", (20, 10, 30, 20))]
+    )
+    report = check([write_folder(tmp_path, files)])
+    assert not report.admitted
+    [found] = [one for one in report.findings if one.rule == "invalid_class"]
+    assert (Path(found.file).name, found.object, found.severity) == ("2.xml", 2, "error")

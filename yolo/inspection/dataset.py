@@ -295,7 +295,9 @@ def _object_sides(result: ValidationResult) -> dict[str, list[float]]:
         *(objects[corner] for corner in ("xmin", "ymin", "xmax", "ymax")),
         strict=True,
     ):
-        sides[name].append(((xmax - xmin + 1) * (ymax - ymin + 1) / areas[row]) ** 0.5)
+        # What refuses the set is in the table too: names that cannot be classes, boxes that are none.
+        if name in sides and xmin is not None and row in areas:
+            sides[name].append(abs((xmax - xmin + 1) * (ymax - ymin + 1) / areas[row]) ** 0.5)
     return sides
 
 
