@@ -295,7 +295,7 @@ def _object_sides(result: ValidationResult) -> dict[str, list[float]]:
         *(objects[corner] for corner in ("xmin", "ymin", "xmax", "ymax")),
         strict=True,
     ):
-        # What refuses the set is in the table too: names that cannot be classes, boxes that are none.
+        # What refuses the set is in the table too: names that are no classes, boxes that are none.
         if name in sides and xmin is not None and row in areas:
             sides[name].append(abs((xmax - xmin + 1) * (ymax - ymin + 1) / areas[row]) ** 0.5)
     return sides
