@@ -17,6 +17,7 @@ from yolo.data.archives.reader import SUFFIXES, Archives, Limits, archives_in
 from yolo.data.download.descriptor import (
     Archive,
     HuggingFace,
+    NoSet,
     Published,
     SyntheticDetection,
     is_descriptor,
@@ -66,7 +67,7 @@ def main() -> None:
     try:
         with replacing_folder(Path("data") / "raw" / key) as folder:
             if is_descriptor(source):
-                obtain(source, folder, DOWNLOADS / key, limits)
+                obtain(source, folder, key, DOWNLOADS / key, limits)
             else:
                 copy(source, folder, key, limits)
             sums = {
@@ -79,13 +80,17 @@ def main() -> None:
         raise UserError(f"{source}: {error}") from None
 
 
-def obtain(descriptor: Path, folder: Path, downloads: Path, limits: Limits) -> None:
+def obtain(descriptor: Path, folder: Path, key: str, downloads: Path, limits: Limits) -> None:
     """Fetch or make what the descriptor describes."""
     described = read_descriptor(descriptor)
     if isinstance(described, Published | HuggingFace):
         for path in fetch_all(_archives(described), downloads, limits=limits):
             with _opened(path, limits):
                 _link(path, folder / path.name)
+        return
+    if isinstance(described, NoSet):
+        if key == "detection":
+            raise UserError(f"{descriptor} names no data; a detector needs a set with boxes")
         return
     if isinstance(described, SyntheticDetection):
         members = detection_members(described.recipe, workers=usable_cores())

@@ -18,9 +18,10 @@ from yolo.errors import UserError
 from yolo.evaluation.classifier import report
 from yolo.files import digest
 from yolo.model.classifier.classifier import ClassifierSpec, build_classifier, save_classifier
-from yolo.model.classifier.imagenet_weights import load_pretrained
+from yolo.model.classifier.imagenet_weights import PACKAGED, load_pretrained
 from yolo.model.network import weights
 from yolo.model.network.layers import set_batch_norm_images
+from yolo.model.network.networks import TORCHVISION
 from yolo.params.base import View
 from yolo.params.model import Network, Width
 from yolo.params.pretrain import Pretrain, PublishedWeights
@@ -32,6 +33,8 @@ CLEAN = Path("data/clean/classification")
 CLASSIFIER = Path("models/classifier.safetensors")
 PAGE = Path("reports/pretrain")
 HEADLINE = ("top1",)
+PACKAGE = "package"
+"""`pretrain.weights.source` of the weights that come with the environment."""
 
 
 class Inputs(View):
@@ -54,6 +57,12 @@ def main() -> None:
 
 def _train(inputs: Inputs, clean: CleanSet) -> None:
     params = inputs.pretrain
+    if not clean.classes:
+        raise UserError(
+            "pretrain.weights.source is empty, so `pretrain` trains and needs a classification "
+            "set; name one in data.classification.source, or take ready weights: "
+            f"pretrain.weights.source {PACKAGE} with model.network {PACKAGED}, or torchvision"
+        )
     spec = ClassifierSpec(inputs.network, inputs.width, params.input_size, clean.classes)
     classifier = build_classifier(spec, seed=params.seed)
     set_batch_norm_images(classifier, params.optimisation.batch_norm_images)
@@ -84,6 +93,7 @@ def _train(inputs: Inputs, clean: CleanSet) -> None:
 def _adopt(inputs: Inputs, clean: CleanSet) -> None:
     """Load published weights; measure them where they know the set's classes by name."""
     params = inputs.pretrain
+    _check_fit(inputs)
     classifier = load_pretrained(inputs.network, _weights_file(params.weights))
     places = {name.lower(): number for number, name in enumerate(classifier.spec.classes)}
     names = [name.lower().replace("_", " ") for name in clean.classes]
@@ -92,14 +102,17 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
         CLASSIFIER,
         classifier,
         parameters=inputs.model_dump(mode="json"),
-        data={} if unknown else within(contents("pretrain"), CLEAN),
+        data={} if unknown or not names else within(contents("pretrain"), CLEAN),
     )
     card = weights.read_card(CLASSIFIER)
-    if unknown:
-        print(
-            f"top-1 and top-5 are not measured: the weights do not know {len(unknown)} of the "
-            f"{len(names)} classes of {CLEAN}, for example {unknown[0]!r}"
+    if unknown or not names:
+        reason = (
+            f"the weights do not know {len(unknown)} of the {len(names)} classes of {CLEAN}, for "
+            f"example {unknown[0]!r}"
+            if unknown
+            else "there is no classification set"
         )
+        print(f"top-1 and top-5 are not measured: {reason}")
         accuracy = {"top1": math.nan, "top5": math.nan}
         report.write_unmeasured(PAGE, card)
     else:
@@ -111,15 +124,30 @@ def _adopt(inputs: Inputs, clean: CleanSet) -> None:
     write_reports(PAGE, [{"batch": 0, **accuracy}], 0, "top1", HEADLINE)
 
 
+def _check_fit(inputs: Inputs) -> None:
+    """UserError unless the weights that are asked for are those of the network."""
+    source, is_packaged = inputs.pretrain.weights.source, inputs.network == PACKAGED
+    if (source == PACKAGE and not is_packaged) or (source == "torchvision" and is_packaged):
+        raise UserError(
+            f"params.yaml: pretrain.weights.source {source} has no weights of network "
+            f"{inputs.network}; {PACKAGE} has those of {PACKAGED}, torchvision those of "
+            f"{', '.join(TORCHVISION)}"
+        )
+    if is_packaged and inputs.width != 1:
+        raise UserError(
+            f"params.yaml: model.width is {inputs.width}; ready weights of {PACKAGED} have width 1"
+        )
+
+
 def _weights_file(wanted: PublishedWeights) -> Path | None:
-    """The file of the weights, its sum checked; None: torchvision's own."""
-    if wanted.source in (None, "torchvision"):
+    """The file of the weights, its sum checked; None: from the package or torchvision's hub."""
+    if wanted.source in (None, PACKAGE, "torchvision"):
         return None
     path = Path(wanted.source)
     if not path.is_file():
         raise UserError(
             f"params.yaml: pretrain.weights.source is {wanted.source!r}; it must be empty, "
-            "'torchvision' or the path of a file, and there is no such file"
+            f"{PACKAGE!r}, 'torchvision' or the path of a file, and there is no such file"
         )
     found = digest(path)
     if found != wanted.sha256:

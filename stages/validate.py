@@ -3,6 +3,7 @@
 `python -m stages.validate classification|detection`
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import AliasPath, Field
 from stages.common.entry import read_inputs, run
 from yolo.data.archives import reader
 from yolo.data.archives.reader import Archives
+from yolo.data.store.clean_set import write_classes
 from yolo.data.validate import expectations, index
 from yolo.data.validate.filtering import write_rejected
 from yolo.data.validate.index import Kind
@@ -22,7 +24,7 @@ from yolo.data.validate.overview_page import write_page
 from yolo.data.validate.validation import Contract, ValidationResult, validate
 from yolo.data.validate.write_clean import admitted, counts, write_store
 from yolo.errors import UserError
-from yolo.files import replacing_folder, write_json, write_metrics
+from yolo.files import replacing, replacing_folder, write_json, write_metrics
 from yolo.params.base import View
 from yolo.params.data import (
     Classes,
@@ -37,6 +39,8 @@ from yolo.params.model import Grid
 from yolo.params.validate import ClassificationRules, DetectionRules
 from yolo.runtime.settings import from_environment
 from yolo.runtime.workers import Workers
+
+SUMS = "checksums.json"
 
 
 class Classification(View):
@@ -77,6 +81,9 @@ def main() -> None:
     key: Kind = "classification" if arguments[0] == "classification" else "detection"
     inputs: Classification | Detection = read_inputs(INPUTS[key])
     raw, reports = Path("data") / "raw" / key, Path("reports") / "validate" / key
+    if is_empty(raw):
+        write_empty(key, reports)
+        return
     splits = list(inputs.splits.model_dump())
     runtime = from_environment()
     workers = Workers(runtime.workers or runtime.threads, runtime.dask_scheduler)
@@ -101,6 +108,26 @@ def main() -> None:
         with replacing_folder(Path("data") / "clean" / key) as folder:
             write_store(folder, files, result, splits, inputs.shorter_side, workers)
     summarise(key, result, splits)
+
+
+def is_empty(raw: Path) -> bool:
+    """Whether the source was `sources/none.yaml`: nothing was downloaded on purpose."""
+    sums = raw / SUMS
+    return sums.is_file() and json.loads(sums.read_bytes()) == {}
+
+
+def write_empty(key: str, reports: Path) -> None:
+    """Write the stage's files for no set at all."""
+    with replacing_folder(reports / "data_docs") as folder:
+        expectations.write_data_docs(folder, [])
+    write_rejected(reports / "rejected.csv", [])
+    with replacing(reports / "index.html") as temporary:
+        temporary.write_text(f"<!doctype html><title>{key}</title><p>There is no {key} set.\n")
+    write_json(reports / "details.json", {})
+    write_metrics(reports.with_suffix(".json"), {"images": 0})
+    with replacing_folder(Path("data") / "clean" / key) as folder:
+        write_classes(folder, ())
+    print(f"{key}: no set (data.{key}.source); `pretrain` needs ready weights")
 
 
 def contract_of(inputs: Classification | Detection) -> Contract:

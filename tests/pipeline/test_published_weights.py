@@ -8,6 +8,7 @@ import pytest
 import torch
 from project_copy import Project
 
+from yolo.model.classifier.imagenet_weights import load_pretrained
 from yolo.model.detector.detector import load_detector
 
 
@@ -45,6 +46,30 @@ def test_the_weights_are_taken_instead_of_a_training(with_weights: tuple[Project
         "top1": None
     }
     assert project.repro("extract_backbone")["pretrain"] == "unchanged"
+
+
+def test_boxes_alone_are_enough_with_ready_weights(project: Project) -> None:
+    """One source, no classification set, no network; every stage is declared and runs."""
+    project.change("data.classification.source", "sources/none.yaml")
+    project.change("model.network", "efficientnet_lite0")
+    project.change("model.width", 1.0)
+    project.change("model.input_size", 64)
+    project.change("model.grid", 4)
+    project.change("detect_train.frozen_stages", 2)
+    output = project.run("dvc", "repro", "extract_backbone", ok=False)
+    assert "needs a classification set" in output
+    assert "Traceback" not in output
+    project.change("pretrain.weights.source", "package")
+    done = project.repro()
+    assert done["pretrain"] == done["detect_train"] == done["evaluate"] == "ran"
+    assert json.loads((project.root / "reports/validate/classification.json").read_text()) == {
+        "images": 0
+    }
+    detector = load_detector(project.root / "models/detector.safetensors")
+    published = load_pretrained("efficientnet_lite0").backbone.state_dict()
+    assert torch.equal(detector.backbone[1].project.weight, published["1.project.weight"])
+    again = project.repro()
+    assert set(again.values()) == {"unchanged"}
 
 
 @pytest.mark.slow

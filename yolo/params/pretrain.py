@@ -28,11 +28,12 @@ class ClassifierAugmentation(Block):
 
 
 class PublishedWeights(Block):
-    """Ready weights in place of training, for networks that torchvision has."""
+    """Ready ImageNet weights in place of training."""
 
     source: Annotated[str, Field(min_length=1)] | None
-    """null: train; torchvision: its ImageNet weights, from its hub; else the path of a file with
-    the model's state dictionary (.pth or .safetensors)."""
+    """null: train; package: those of efficientnet_lite0 that come with the environment;
+    torchvision: those of its hub; else the path of a file with the published model's state
+    dictionary (.pth or .safetensors)."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     """Of the file at a path, which DVC does not watch; torchvision's carry theirs in the name."""
 

@@ -101,7 +101,13 @@ class SyntheticDetection(_Descriptor):
     recipe: DetectionRecipe
 
 
-Descriptor = Published | HuggingFace | SyntheticClassification | SyntheticDetection
+class NoSet(_Descriptor):
+    """No data: the classification set of a project that does not train on one."""
+
+    none: Literal[True]
+
+
+Descriptor = Published | HuggingFace | SyntheticClassification | SyntheticDetection | NoSet
 _KINDS = ("archives", "huggingface", "synthetic")
 
 
@@ -115,6 +121,8 @@ def read_descriptor(path: Path) -> Descriptor:
     if not path.is_file():
         raise UserError(f"{path} does not exist; descriptors are in sources/")
     document = read_document(path)
+    if "none" in document:
+        return parse(NoSet, document, str(path))
     kinds = [kind for kind in _KINDS if kind in document]
     if len(kinds) != 1:
         raise UserError(f"{path} needs exactly one of the keys {', '.join(_KINDS)}; it has {kinds}")
