@@ -19,7 +19,7 @@ import yolo
 from yolo.cli import app
 from yolo.detection.decode import detections
 from yolo.errors import UserError
-from yolo.inference.export import export_onnx, export_torchscript
+from yolo.inference.export import export_onnx
 from yolo.model.detector.detector import DetectorSpec, build_detector, load_detector, save_detector
 
 CLASSES = ("disc", "square", "star")
@@ -63,6 +63,7 @@ def expect_equal(weights: Path, exported: Path) -> None:
         NANO,
         DetectorSpec("yolov1-darknet", 0.03, 128, 5, 3, CLASSES),
         DetectorSpec("yolov1-fast", 0.03, 128, 5, 2, CLASSES),
+        DetectorSpec("efficientnet_lite0", 1.0, 96, 6, 2, CLASSES),
     ],
     ids=lambda spec: spec.network,
 )
@@ -78,6 +79,27 @@ def test_onnx_of_the_other_networks_equals_pytorch(tmp_path: Path, network: str)
     weights = make(tmp_path, DetectorSpec(network, 0.03, 128, 3, 2, CLASSES))
     export_onnx(weights, tmp_path / "d.onnx", nms=False)
     expect_equal(weights, tmp_path / "d.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["mobilenet_v3_large", "efficientnet_b0", "resnet18"])
+def test_onnx_of_a_cut_backbone_equals_pytorch(tmp_path: Path, network: str) -> None:
+    spec = DetectorSpec(network, 1.0, 96, 6, 2, CLASSES)
+    save_detector(tmp_path / "d", build_detector(spec, 3, "convolutional"))
+    export_onnx(tmp_path / "d", tmp_path / "d.onnx", nms=False)
+    expect_equal(tmp_path / "d", tmp_path / "d.onnx")
+
+
+@pytest.mark.parametrize("network", ["nano", "efficientnet_lite0"])
+def test_export_without_options_writes_onnx(tmp_path: Path, network: str) -> None:
+    weights = make(tmp_path, DetectorSpec(network, 0.25, 64, 4, 2, CLASSES))
+    result = CliRunner().invoke(app, ["export", str(weights)])
+    assert result.exit_code == 0, result.output
+    expect_equal(weights, tmp_path / "detector.onnx")
+    refused = CliRunner().invoke(app, ["export", str(weights), "--format", "darknet"])
+    assert isinstance(refused.exception, UserError)
+    assert "--format onnx" in str(refused.exception)
+    assert not (tmp_path / "detector.weights").exists()
 
 
 def test_suppression_inside_the_graph_equals_ours(tmp_path: Path) -> None:
@@ -126,30 +148,13 @@ def test_the_metadata_say_how_to_use_it(tmp_path: Path) -> None:
     assert entry.name == "images" and entry.shape[1:] == [3, 64, 64]
 
 
-def test_torchscript_equals_pytorch_and_needs_none_of_our_code(tmp_path: Path) -> None:
-    weights = make(tmp_path, NANO)
-    exported = tmp_path / "d.pt"
-    result = CliRunner().invoke(
-        app, ["export", str(weights), "--format", "torchscript", "--out", str(exported)]
-    )
-    assert result.exit_code == 0, result.output
-    extra = {"classes": ""}
-    script = torch.jit.load(exported, _extra_files=extra)
-    assert json.loads(extra["classes"]) == list(CLASSES)
-    inputs = images(3, 64)
-    with torch.inference_mode():
-        torch.testing.assert_close(
-            script(inputs), load_detector(weights)(inputs), atol=1e-4, rtol=1e-4
-        )
-
-
-def test_a_full_disk_leaves_no_half_torchscript(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     weights = make(tmp_path, NANO)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            export_torchscript(weights, tmp_path / "out" / "d.pt")
+            export_onnx(weights, tmp_path / "out" / "d.onnx", nms=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "out").iterdir()) == []

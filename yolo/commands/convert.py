@@ -43,8 +43,8 @@ def export(
         "models/detector.safetensors"
     ),
     to: Annotated[
-        Literal["darknet", "onnx", "torchscript"], typer.Option("--format", help="What to write.")
-    ] = "darknet",
+        Literal["onnx", "darknet"], typer.Option("--format", help="What to write.")
+    ] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="File to write; by default beside the weights.")
     ] = None,
@@ -54,23 +54,20 @@ def export(
 ) -> None:
     """Write a detector in another program's format.
 
-    darknet: OUT is the .weights file; the .cfg goes beside it. onnx and torchscript take images
-    (N, 3, side, side), RGB in [0, 1], and hold classes and preprocessing in their metadata.
+    onnx, for every network: takes images (N, 3, side, side), RGB in [0, 1], and holds classes and
+    preprocessing in its metadata. darknet, for the networks that the original program has layers
+    for: OUT is the .weights file; the .cfg goes beside it.
     """
-    ending = {"darknet": ".weights", "onnx": ".onnx", "torchscript": ".pt"}[to]
-    out = out or weights.with_suffix(ending)
+    out = out or weights.with_suffix({"onnx": ".onnx", "darknet": ".weights"}[to])
     if nms and to != "onnx":
         raise UserError(f"--nms goes with --format onnx, not {to}")
-    if to == "darknet":
+    if to == "onnx":
+        from yolo.inference.export import export_onnx
+
+        export_onnx(weights, out, nms=nms)
+    else:
         from yolo.model.darknet.convert import export_darknet
 
         export_darknet(weights, out.with_suffix(".cfg"), out)
         print(out.with_suffix(".cfg"))
-    else:
-        from yolo.inference.export import export_onnx, export_torchscript
-
-        if to == "onnx":
-            export_onnx(weights, out, nms=nms)
-        else:
-            export_torchscript(weights, out)
     print(out)

@@ -1,6 +1,5 @@
-"""A detector as a file that other runtimes run: ONNX, TorchScript."""
+"""A detector as a file that other runtimes run: ONNX."""
 
-import io
 import json
 import logging
 import warnings
@@ -55,29 +54,6 @@ def export_onnx(
     onnx.checker.check_model(model)
     with replacing(out) as temporary:
         onnx.save(model, temporary)
-
-
-def export_torchscript(weights: Path, out: Path) -> None:
-    """Write a detector as TorchScript: `images` to `prediction`, as for `export_onnx`.
-
-    The extra files `yolo` (the card), `classes` and `preprocessing` say the rest.
-    """
-    detector = load_detector(weights)
-    side = detector.spec.input_size
-    with warnings.catch_warnings(), torch.inference_mode():
-        # TorchScript is what was asked for
-        warnings.simplefilter("ignore")
-        script = torch.jit.freeze(torch.jit.trace(detector, torch.zeros(2, 3, side, side)))
-    extra = {
-        KEY: json.dumps(detector.card(), sort_keys=True, ensure_ascii=False),
-        "classes": json.dumps(detector.spec.classes, ensure_ascii=False),
-        "preprocessing": PREPROCESSING,
-    }
-    # not straight into the file: on a full disk PyTorch aborts the process
-    encoded = io.BytesIO()
-    torch.jit.save(script, encoded, _extra_files=extra)
-    with replacing(out) as temporary:
-        temporary.write_bytes(encoded.getvalue())
 
 
 class _WithBoxes(nn.Module):

@@ -43,10 +43,24 @@ class Validation(Block):
     nms_iou: Threshold
 
 
+class Start(Block):
+    """Weights of ours that the training starts from, in place of the extracted backbone."""
+
+    source: Annotated[str, Field(min_length=1)] | None
+    """null: none; the path of a backbone or detector file; or a released version,
+    `detector@v1.2.0`."""
+    repo: Annotated[str, Field(min_length=1)] | None
+    """Of a version: the project, a folder or the address of a Git repository; null: this one."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    """Of the file. A path needs it, for DVC does not watch the file; a version has a sum of its
+    own."""
+
+
 class DetectTrain(Block):
     """Detector training."""
 
     seed: Seed
+    start: Start
     frozen_stages: Annotated[int, Field(ge=0, le=6)]
     """First stages of the backbone that are not trained; a stage ends where the map is halved."""
     keep: Literal["best", "last"]
