@@ -16,14 +16,12 @@ from yolo.evaluation.report import detector_report, examples
 from yolo.files import digest, replacing, replacing_folder, write_json, write_metrics
 from yolo.metrics.inputs import read_truth, to_columns
 from yolo.model.detector.detector import load_detector
-from yolo.model.detector.predict import ImageArray, detect
+from yolo.model.detector.predict import ImageArray, detect_split
 from yolo.model.network import weights
 from yolo.params.base import View
 from yolo.params.evaluate import Evaluate
 from yolo.runtime import settings as runtime
 from yolo.runtime.device import pick_device
-from yolo.runtime.prefetch import read_ahead
-from yolo.runtime.progress import progress
 
 CLEAN = Path("data/clean/detection")
 DETECTOR = Path("models/detector.safetensors")
@@ -53,17 +51,13 @@ def main() -> None:
             f"{CLEAN} has {', '.join(clean.classes)}; `dvc repro detect_train` trains on them"
         )
 
-    def read(index: int) -> ImageArray:
-        return images.decode(split.image(index), split.name(index))
-
-    numbers = range(len(split))
-    sizes = [split.size(index) for index in numbers]
-    found = detect(
+    found = detect_split(
         detector,
-        progress(read_ahead(read, len(split), settings.threads), "evaluate", len(split)),
+        split,
         score_threshold=wanted.score_threshold,
         nms_iou=wanted.nms_iou,
-        sizes=sizes,
+        label="evaluate",
+        threads=settings.threads,
     )
     # score the rounded values that the files hold
     detections = devkit.rounded(to_columns(found))
@@ -71,12 +65,13 @@ def main() -> None:
         detections,
         read_truth(split),
         clean.classes,
-        np.array(sizes),
+        np.array([split.size(index) for index in range(len(split))]),
         wanted.picture_threshold,
     )
 
     def read_published(index: int) -> ImageArray:
-        return images.resize(read(index), *split.size(index))
+        image = images.decode(split.image(index), split.name(index))
+        return images.resize(image, *split.size(index))
 
     shown = examples.show(results, detections, wanted.pictures, split.name, read_published)
     origin = detector_report.Origin(
@@ -90,7 +85,7 @@ def main() -> None:
         for example in shown:
             (folder / example.file).write_bytes(example.jpeg)
     with replacing_folder(REPORTS / "detections") as folder:
-        names = [split.name(index) for index in numbers]
+        names = [split.name(index) for index in range(len(split))]
         devkit.write_detections(folder, detections, names, clean.classes, SPLIT)
     with replacing(REPORTS / "precision_recall.csv") as temporary:
         _write_curves(temporary, results)

@@ -12,7 +12,7 @@ from prefect.artifacts import (
 )
 
 from stages.flow.metrics import Metrics, metric_rows, price, read_metrics, stage_rows
-from stages.registry.release_gate import Verdict
+from stages.registry.release_gate import ReleaseDecision
 from stages.repro.run import Run
 from yolo.runtime.settings import Runtime
 
@@ -26,7 +26,7 @@ _MOST_BYTES = 300_000
 def publish(
     run: Run,
     before: Metrics,
-    verdict: Verdict | None,
+    decision: ReleaseDecision | None,
     settings: Runtime,
     logger: logging.Logger,
 ) -> None:
@@ -35,8 +35,8 @@ def publish(
     if run.changed():
         parts += [lambda: _metrics(run, before), lambda: _report(run)]
         parts += [lambda path=path: _picture(path) for path in _pictures(run)]
-    if verdict:
-        parts.append(lambda: _promotion(run, verdict))
+    if decision:
+        parts.append(lambda: _promotion(run, decision))
     for part in parts:
         try:
             part()
@@ -74,10 +74,10 @@ def _report(run: Run) -> None:
     create_markdown_artifact("\n\n".join(lines), key="report", description="The report")
 
 
-def _promotion(run: Run, verdict: Verdict) -> None:
-    title = f"Released as {verdict.tag}" if verdict.tag else "Not released"
+def _promotion(run: Run, decision: ReleaseDecision) -> None:
+    title = f"Released as {decision.tag}" if decision.tag else "Not released"
     create_markdown_artifact(
-        f"**{title}**\n\n{run.redact(verdict.reason)}",
+        f"**{title}**\n\n{run.redact(decision.reason)}",
         key="promotion",
         description="Whether the new detector may take the place of the released one",
     )

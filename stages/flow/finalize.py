@@ -34,11 +34,11 @@ def finalize(
         cancelled: Whether the run has been cancelled by now.
     """
     problems: list[str] = []
-    verdict = None
+    decision = None
     # also after a failure, and when nothing ran: an earlier run may have failed to push
     if (run.changed() or destination.push) and not cancelled():
-        problems, verdict = keep(run, destination)
-    artifacts.publish(run, before, verdict, settings, output_logger())
+        problems, decision = keep(run, destination)
+    artifacts.publish(run, before, decision, settings, output_logger())
     if cancelled():
         message = f"the run was cancelled; {record_interrupted(run, destination)}"
         notifier.send("interrupted", message)
@@ -58,12 +58,12 @@ def finalize(
         return Failed(name="BudgetSpent", message=message)
     done = f"{len(run.plan.stages)} stages have their results"
     ran = ", ".join(run.changed()) or "nothing was stale"
-    if verdict is None:
+    if decision is None:
         notifier.send("finished", ran, metrics=_headline(run))
         return Completed(message=done)
-    sentence = run.redact(verdict.sentence)
-    event, name = ("released", "Released") if verdict.tag else ("not_released", "NotReleased")
-    notifier.send(event, f"{ran}; {sentence}", metrics=_headline(run), released=verdict.tag)
+    sentence = run.redact(decision.sentence)
+    event, name = ("released", "Released") if decision.tag else ("not_released", "NotReleased")
+    notifier.send(event, f"{ran}; {sentence}", metrics=_headline(run), released=decision.tag)
     return Completed(name=name, message=f"{done}; {sentence}")
 
 

@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from stages.flow.record import commit_results, is_unrecorded, tag_version
-from stages.registry.release_gate import Bump, Verdict
-from stages.registry.versions import PUSHED
+from stages.registry.release_gate import Bump, ReleaseDecision
+from stages.registry.versions import STAGES_OF_RELEASE
 from stages.repro import git
 from stages.repro.plan import Plan
 from stages.repro.run import Run, StageFailed, StageRun
@@ -64,17 +64,17 @@ def check_destination(plan: Plan, wanted: Destination) -> None:
         git.remote_name(plan.root)
 
 
-def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
-    """Judge, push and record what the run made; return what went wrong, and the verdict.
+def keep(run: Run, wanted: Destination) -> tuple[list[str], ReleaseDecision | None]:
+    """Judge, push and record what the run made; return what went wrong, and the decision.
 
-    The verdict on a new detector is None when none was to be released or it could not be given.
+    The decision on a new detector is None when none was to be released or it could not be given.
     """
-    verdict: Verdict | None = None
+    decision: ReleaseDecision | None = None
 
     def judge(log: logging.Logger) -> str:
-        nonlocal verdict
-        verdict = _judge(run, wanted.release, log)
-        return verdict.reason
+        nonlocal decision
+        decision = _decide(run, wanted.release, log)
+        return decision.reason
 
     def push(log: logging.Logger) -> str:
         names = [stage.name for stage in run.stages.values() if wanted.pushes(stage)]
@@ -84,7 +84,7 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     def record(log: logging.Logger) -> str:
         if wanted.record == "experiment":
             return _save_experiment(run, wanted.push, log)
-        return _save_branch(run, wanted.push, verdict)
+        return _save_branch(run, wanted.push, decision)
 
     problems = []
     if wanted.release != "none" and _TRAINED in run.changed():
@@ -95,9 +95,9 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], Verdict | None]:
     may_record = wanted.record != "none" and not sending
     if may_record and (run.changed() or is_unrecorded(run.plan)):
         sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
-    if sending and verdict and verdict.tag:
-        verdict = Verdict(None, f"{verdict.reason}; but {sending[0]}")
-    return problems + sending, verdict
+    if sending and decision and decision.tag:
+        decision = ReleaseDecision(None, f"{decision.reason}; but {sending[0]}")
+    return problems + sending, decision
 
 
 def push_stage(run: Run, stage: StageRun, wanted: Destination) -> None:
@@ -159,10 +159,10 @@ def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: i
     return [] if state.is_completed() else [f"{name} failed: {run.redact(str(state.message))}"]
 
 
-def _judge(run: Run, release: Release, logger: logging.Logger) -> Verdict:
-    lacking = [name for name in PUSHED[_MODEL] if name not in run.with_result()]
+def _decide(run: Run, release: Release, logger: logging.Logger) -> ReleaseDecision:
+    lacking = [name for name in STAGES_OF_RELEASE[_MODEL] if name not in run.with_result()]
     if lacking:
-        return Verdict(None, f"no result of {', '.join(lacking)} in this run")
+        return ReleaseDecision(None, f"no result of {', '.join(lacking)} in this run")
     root = run.plan.root
     # a worker's clone has no tags
     tags = f"refs/tags/{_MODEL}@*"
@@ -173,7 +173,7 @@ def _judge(run: Run, release: Release, logger: logging.Logger) -> Verdict:
         ["python", "-m", "stages.registry.release_gate", _MODEL, release, str(answer)],
         logger,
     )
-    return Verdict(**json.loads(answer.read_text(encoding="utf-8")))
+    return ReleaseDecision(**json.loads(answer.read_text(encoding="utf-8")))
 
 
 def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
@@ -187,12 +187,12 @@ def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
     return f"DVC experiment {name}"
 
 
-def _save_branch(run: Run, push: bool, verdict: Verdict | None) -> str:
+def _save_branch(run: Run, push: bool, decision: ReleaseDecision | None) -> str:
     root = run.plan.root
     branch = f"runs/{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
     subject, card, tag = f"Run of {', '.join(_made(run))}", {}, None
-    if verdict and verdict.tag:
-        tag, card = verdict.tag, {verdict.card: verdict.text}
+    if decision and decision.tag:
+        tag, card = decision.tag, {decision.card: decision.text}
     commit = commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
     references = [f"{commit}:refs/heads/{branch}"]
     if tag:

@@ -39,7 +39,7 @@ class Decision:
     reason: str
 
 
-def decide(
+def compare_with_released(
     released: Path | None, candidate: Path = DETECTOR, clean: Path = CLEAN, name: str = "released"
 ) -> Decision:
     """Compare two weights files on the test split of `clean` by the rule in `params.yaml`.
@@ -80,10 +80,10 @@ def decide(
         _detections(path, data, split, inputs.evaluate) for path in (released, candidate)
     )
     result = compare(before, now, read_truth(split), len(split), data.classes)
-    return judge(inputs.promotion, result, name)
+    return apply_rule(inputs.promotion, result, name)
 
 
-def judge(rule: Promotion, result: "Comparison", name: str = "released") -> Decision:
+def apply_rule(rule: Promotion, result: "Comparison", name: str = "released") -> Decision:
     """Apply the rule to the comparison of the released version (A) with the candidate (B)."""
     row = getattr(result, rule.metric)
     low, high = row.interval
@@ -104,22 +104,20 @@ def _detections(path: Path, data: "CleanSet", split: "Split", wanted: Evaluate) 
     """What the weights file finds on the split, rounded as the evaluation's files are."""
     import torch
 
-    from yolo.data.store import images
     from yolo.evaluation.analysis import devkit
     from yolo.metrics.inputs import to_columns
     from yolo.model.detector.detector import load_detector
-    from yolo.model.detector.predict import detect
+    from yolo.model.detector.predict import detect_split
     from yolo.runtime import settings as runtime
     from yolo.runtime.device import pick_device
 
     settings = runtime.from_environment()
     torch.set_num_threads(settings.threads)
-    numbers = range(len(split))
-    found = detect(
+    found = detect_split(
         load_detector(path).to(pick_device(settings.device)),
-        (images.decode(split.image(index), split.name(index)) for index in numbers),
+        split,
         score_threshold=wanted.score_threshold,
         nms_iou=wanted.nms_iou,
-        sizes=[split.size(index) for index in numbers],
+        threads=settings.threads,
     )
     return devkit.rounded(to_columns(found))

@@ -7,16 +7,16 @@ without a tag, or a card without one, is only work that the next try finds done.
 from pathlib import Path
 from typing import cast, get_args
 
-from stages.registry.release_gate import Bump, Verdict, judge
+from stages.registry.release_gate import Bump, ReleaseDecision, decide
 from stages.registry.remote import default_remote
-from stages.registry.versions import PUSHED, expect_artifact
+from stages.registry.versions import STAGES_OF_RELEASE, expect_artifact
 from stages.repro.git import git
 from stages.repro.plan import message, read_plan
 from yolo.errors import UserError
 from yolo.files import replacing
 
 
-def release(model: str, bump: str) -> Verdict:
+def release(model: str, bump: str) -> ReleaseDecision:
     """Release `model` (an artifact of `dvc.yaml`) as the version after the newest; return why.
 
     Raises `UserError`, and no version comes into being, on a dirty tree, results that are not those
@@ -31,18 +31,18 @@ def release(model: str, bump: str) -> Verdict:
     git("var", "GIT_COMMITTER_IDENT", root=root)
     _refuse_missing_remote()
     _refuse_stale()
-    verdict = judge(model, cast(Bump, bump), root)
-    if verdict.tag is None:
-        raise UserError(f"{model} is not released: {verdict.reason}")
+    decision = decide(model, cast(Bump, bump), root)
+    if decision.tag is None:
+        raise UserError(f"{model} is not released: {decision.reason}")
     _push(model)
-    card, version = Path(verdict.card), verdict.tag.partition("@")[2]
+    card, version = Path(decision.card), decision.tag.partition("@")[2]
     with replacing(card) as temporary:
-        temporary.write_text(verdict.text, encoding="utf-8")
+        temporary.write_text(decision.text, encoding="utf-8")
     git("add", "--", str(card), root=root)
     if git("status", "--porcelain", root=root):
         git("commit", "--quiet", "--message", f"Release {model} {version}", root=root)
     _tag(model, version, root)
-    return verdict
+    return decision
 
 
 def _root() -> Path:
@@ -89,7 +89,7 @@ def _push(model: str) -> None:
 
     try:
         with Repo() as repo:
-            repo.push(list(PUSHED[model]))
+            repo.push(list(STAGES_OF_RELEASE[model]))
     except DvcException as error:
         raise UserError(
             f"{message(error)}. Nothing was released; docs/remotes.md says what each fault needs"

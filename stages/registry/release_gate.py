@@ -18,7 +18,7 @@ Bump = Literal["patch", "minor", "major"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReleaseDecision:
     """What a model may become."""
 
     tag: str | None
@@ -35,7 +35,7 @@ class Verdict:
         return f"{f'released as {self.tag}' if self.tag else 'not released'}: {self.reason}"
 
 
-def judge(model: str, bump: Bump, root: Path) -> Verdict:
+def decide(model: str, bump: Bump, root: Path) -> ReleaseDecision:
     """Compare the weights of `model` (an artifact of `dvc.yaml`) with its newest version.
 
     A detector must pass the gate (`promotion` in `params.yaml`), which nothing else has.
@@ -49,7 +49,7 @@ def judge(model: str, bump: Bump, root: Path) -> Verdict:
         UserError: There are no weights, or what compares them lacks something.
     """
     from stages.registry.model_card import render
-    from stages.registry.promotion import decide
+    from stages.registry.promotion import compare_with_released
     from stages.registry.versions import expect_artifact, released
     from yolo.files import digest
     from yolo.versions import fetch
@@ -60,17 +60,19 @@ def judge(model: str, bump: Bump, root: Path) -> Verdict:
     versions = released(root, model)
     newest = versions[-1] if versions else None
     if newest and newest.weights_hash == digest(weights, "md5"):
-        return Verdict(None, f"{weights} is {newest.tag} already, byte for byte")
+        return ReleaseDecision(None, f"{weights} is {newest.tag} already, byte for byte")
     reason = "no gate: only detectors are compared"
     if model == "detector":
         before = fetch(newest.tag, root) if newest else None
-        decision = decide(before, weights, name=newest.tag if newest else "released")
-        if not decision.promoted:
-            return Verdict(None, decision.reason)
-        reason = decision.reason
+        comparison = compare_with_released(
+            before, weights, name=newest.tag if newest else "released"
+        )
+        if not comparison.promoted:
+            return ReleaseDecision(None, comparison.reason)
+        reason = comparison.reason
     version = _next(newest.version if newest else "v0.0.0", bump)
     text = render(model, version, weights, reason)
-    return Verdict(f"{model}@{version}", reason, f"cards/{model}-{version}.md", text)
+    return ReleaseDecision(f"{model}@{version}", reason, f"cards/{model}-{version}.md", text)
 
 
 def _next(version: str, bump: Bump) -> str:
@@ -84,9 +86,9 @@ def main() -> None:
     from yolo.files import write_json
 
     model, bump, answer = sys.argv[1:]
-    verdict = judge(model, cast(Bump, bump), Path.cwd())
-    write_json(Path(answer), asdict(verdict))
-    print(verdict.reason)
+    decision = decide(model, cast(Bump, bump), Path.cwd())
+    write_json(Path(answer), asdict(decision))
+    print(decision.reason)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ SCORES = {
 """Kind of a weights file → the file that says how good it is, and the number there."""
 DATA = {"detector": "data/clean/detection", "backbone": "data/clean/classification"}
 """Artifact of `dvc.yaml` → the data that it was trained on."""
-PUSHED = {
+STAGES_OF_RELEASE = {
     "detector": ("detect_train", "evaluate", "validate@detection"),
     "backbone": ("extract_backbone",),
 }

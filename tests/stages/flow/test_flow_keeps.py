@@ -16,7 +16,7 @@ from receiver import Receiver
 from stages.flow import publish
 from stages.flow.flow import reproduce
 from stages.flow.publish import Destination
-from stages.registry.release_gate import Verdict
+from stages.registry.release_gate import ReleaseDecision
 from stages.repro.plan import read_plan
 from stages.repro.run import Run
 
@@ -77,15 +77,15 @@ def test_a_clone_continues_from_the_branch_and_pulls_only_what_a_stale_stage_rea
 
 
 @pytest.mark.parametrize(
-    ("verdict", "name", "tags"),
+    ("decision", "name", "tags"),
     [
-        (Verdict("detector@v0.1.0", "not worse", "cards/x.md", "# X\n"), "Released", 1),
-        (Verdict(None, "surely worse"), "NotReleased", 0),
+        (ReleaseDecision("detector@v0.1.0", "not worse", "cards/x.md", "# X\n"), "Released", 1),
+        (ReleaseDecision(None, "surely worse"), "NotReleased", 0),
     ],
 )
 def test_only_a_model_that_passes_is_released_and_either_way_the_run_is_kept(
     shared: Path,
-    verdict: Verdict,
+    decision: ReleaseDecision,
     name: str,
     tags: int,
     receiver: Receiver,
@@ -94,21 +94,21 @@ def test_only_a_model_that_passes_is_released_and_either_way_the_run_is_kept(
     """The comparison itself: tests/pipeline/test_promotion_flow.py."""
     monkeypatch.setenv("YOLO_WEBHOOK_URL", receiver.url)
     monkeypatch.setattr(publish, "_TRAINED", "left")
-    monkeypatch.setattr(publish, "PUSHED", {"detector": ("left",)})
-    monkeypatch.setattr(publish, "_judge", lambda *_: verdict)
+    monkeypatch.setattr(publish, "STAGES_OF_RELEASE", {"detector": ("left",)})
+    monkeypatch.setattr(publish, "_decide", lambda *_: decision)
     state = reproduce(push=True, record="branch", release="patch", notify=True, return_state=True)
     assert (state.type.value, state.name) == ("COMPLETED", name), state.message
-    assert verdict.reason in str(state.message)
+    assert decision.reason in str(state.message)
     (branch,) = branches(shared)
     listed = git("-C", str(shared), "tag", "--list", "--format=%(*objectname)").split()
     assert listed == [git("-C", str(shared), "rev-parse", branch)] * tags
     if tags:
         assert git("-C", str(shared), "show", "detector@v0.1.0:cards/x.md") == "# X"
     shown = artifacts(state)["promotion"]
-    assert verdict.reason in shown and ("Not released" in shown) is (tags == 0)
+    assert decision.reason in shown and ("Not released" in shown) is (tags == 0)
     assert receiver.received[-1]["event"] == ("released" if tags else "not_released")
-    assert receiver.received[-1]["released"] == verdict.tag
-    assert verdict.reason in str(receiver.received[-1]["text"])
+    assert receiver.received[-1]["released"] == decision.tag
+    assert decision.reason in str(receiver.received[-1]["text"])
 
 
 def test_a_run_with_its_own_parameters_becomes_an_experiment(shared: Path) -> None:

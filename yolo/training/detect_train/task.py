@@ -14,7 +14,7 @@ from yolo.detection.targets import encode_batch
 from yolo.metrics.inputs import read_truth, to_columns
 from yolo.metrics.voc_ap import score
 from yolo.model.detector.detector import Detector, DetectorSpec
-from yolo.model.detector.predict import Detected, detect
+from yolo.model.detector.predict import Detected, detect_split
 from yolo.params.detect_train import DetectTrain, Loss
 from yolo.training.detect_train.samples import Batch, TrainingSamples, collate
 from yolo.training.monitoring.tracking import Example
@@ -61,13 +61,12 @@ class Detection:
 
     def validate(self, model: Detector) -> dict[str, float]:
         """The mAP of both VOC protocols on the validation split, by detection alone."""
-        split, wanted = self._validation, self._params.validation
-        found = detect(
+        wanted = self._params.validation
+        found = detect_split(
             model,
-            (images.decode(split.image(index), split.name(index)) for index in range(len(split))),
+            self._validation,
             score_threshold=wanted.score_threshold,
             nms_iou=wanted.nms_iou,
-            sizes=[split.size(index) for index in range(len(split))],
         )
         self._found = found[:_EXAMPLES]
         scores = score(to_columns(found), self._truth, len(self._spec.classes))
