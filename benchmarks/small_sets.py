@@ -58,8 +58,9 @@ def ours(clean: CleanSet, inputs: Inputs, seed: int, nms_iou: float) -> tuple[fl
     spec = DetectorSpec(
         inputs.network, inputs.width, inputs.input_size, inputs.grid, inputs.boxes, clean.classes
     )
-    detector = build_detector(spec, seed=seed)
+    detector = build_detector(spec, seed, inputs.head)
     load_backbone(detector, BACKBONE)
+    detector.freeze(params.frozen_stages)
     set_batch_norm_images(detector, params.optimisation.batch_norm_images)
     task = Detection(detector, clean, params.model_copy(update={"seed": seed}))
     begun = time.perf_counter()

@@ -395,7 +395,7 @@ def measure(name: str, archive: Path, options: argparse.Namespace, folder: Path)
         model.boxes,
         clean.classes,
     )
-    detector = build_detector(spec, seed=0)
+    detector = build_detector(spec, 0, model.head)
     set_batch_norm_images(detector, optimisation.batch_norm_images)
     torch.set_num_threads(settings.threads)
     device = torch.device("cpu" if on_cpu else "cuda")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,11 @@ NetworkName = Annotated[
 ]
 Width = Annotated[
     float | None, typer.Option(min=0.01, help="Factor on the channels; default: model.width.")
+]
+Kind = Literal["paper", "convolutional"]
+Head = Annotated[
+    Kind | None,
+    typer.Option(help="Layers trained on boxes only; by default model.head, or the network's own."),
 ]
 CLEAN = Path("data/clean/detection")
 
@@ -135,6 +140,7 @@ def schedule(
 def model(
     network: NetworkName = None,
     width: Width = None,
+    head: Head = None,
     size: Size = None,
     grid: Grid = None,
     boxes: Annotated[int | None, typer.Option(min=1, help="B; by default model.boxes.")] = None,
@@ -153,7 +159,8 @@ def model(
     from yolo.model.network.networks import TORCHVISION
 
     names = tuple(f"class {number}" for number in range(classes))
-    chosen = _spec(_optional_params(), network, width, size, grid, boxes, names)
+    params = _optional_params()
+    chosen = _spec(params, network, width, size, grid, boxes, names)
     # torchvision's models are run to be measured; ours need no weights
     with torch.device("cpu" if chosen.network in TORCHVISION else "meta"):
         if classifier:
@@ -161,7 +168,7 @@ def model(
                 ClassifierSpec(chosen.network, chosen.width, chosen.input_size, names)
             )
         else:
-            built = build_detector(chosen)
+            built = build_detector(chosen, head=_head(params, chosen.network, head))
     table = layer_table(built, chosen.input_size)
     parameters = sum(row.parameters for row in table)
     flops = sum(row.flops for row in table)
@@ -187,6 +194,7 @@ def overfit(
     count: Count = 8,
     network: NetworkName = None,
     width: Width = None,
+    head: Head = None,
     size: Size = None,
     grid: Grid = None,
     boxes: Annotated[int | None, typer.Option(min=1, help="B; by default model.boxes.")] = None,
@@ -215,7 +223,8 @@ def overfit(
     print("images: " + ", ".join(records.name(index) for index in chosen))
     runtime = from_environment()
     torch.set_num_threads(runtime.threads)
-    detector = build_detector(spec, seed).to(pick_device(runtime.device))
+    kind = _head(params, spec.network, head)
+    detector = build_detector(spec, seed, kind).to(pick_device(runtime.device))
 
     def report(batch: int, loss: float, found: float) -> None:
         print(f"update {batch:>5}  loss {loss:.4f}  VOC07 mAP {100 * found:.1f} %", flush=True)
@@ -306,6 +315,13 @@ def _spec(
         boxes or own.boxes,
         classes,
     )
+
+
+def _head(params: "Params | None", network: str, asked: Kind | None) -> Kind | None:
+    """The head asked for; else that of params.yaml for its network; None: the network's own."""
+    if asked is None and params is not None and params.model.network == network:
+        return params.model.head
+    return asked
 
 
 def _range(length: int, first: int, count: int) -> range:

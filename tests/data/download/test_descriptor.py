@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from yolo.data.download.descriptor import (
     HuggingFace,
+    NoSet,
     Published,
     SyntheticClassification,
     SyntheticDetection,
@@ -30,6 +31,7 @@ def test_every_shipped_descriptor_is_valid() -> None:
     kinds = {path.name: type(read_descriptor(path)) for path in SOURCES.glob("*.yaml")}
     assert kinds == {
         "imagenet-100.yaml": HuggingFace,
+        "none.yaml": NoSet,
         "voc0712.yaml": Published,
         "voc2012.yaml": Published,
         "synthetic-classification.yaml": SyntheticClassification,
