@@ -33,7 +33,7 @@ def schedule(document: dict[str, Any]) -> dict[str, Any]:
         (
             lambda d: d["model"].update(depth=3),
             "params.yaml: unknown key model.depth (value 3); "
-            "allowed here: network, width, input_size, grid, boxes",
+            "allowed here: network, width, head, input_size, grid, boxes",
         ),
         (
             lambda d: d.update(extra=1),
