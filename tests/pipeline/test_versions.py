@@ -10,6 +10,7 @@ from project_copy import Project
 import yolo
 from stages.registry.versions import table
 from yolo.files import digest
+from yolo.model.network.weights import read, read_card
 
 WEIGHTS = "models/detector.safetensors"
 
@@ -188,3 +189,27 @@ def test_a_release_is_refused_with_its_reason(published: Project, tmp_path: Path
     project.commit()
     assert "there is no remote to push to; `make remote URL=...`" in refusal()
     assert project.git("tag", "--list").split() == ["detector@v0.1.0"]
+
+
+def test_a_training_starts_from_the_last_release_by_one_parameter(
+    published: Project, tmp_path: Path
+) -> None:
+    """Of this project, then of another by its folder: the same first weights, the same detector."""
+    root = tmp_path / "next"
+    shutil.copytree(published.root, root, symlinks=True)
+    following = Project(root)
+    following.change("detect_train.start.source", "detector@v0.1.0")
+    output = following.run("dvc", "repro", "detect_train", XDG_CACHE_HOME=str(tmp_path / "own"))
+    assert "start from detector@v0.1.0: backbone and head are taken" in output
+    released, own = digest(published.root / WEIGHTS), read_card(following.root / WEIGHTS)
+    assert own["started_from"] == {"source": "detector@v0.1.0", "sha256": released}
+    first, _ = read(following.root / WEIGHTS)
+    following.git("tag", "--delete", "detector@v0.1.0")
+    following.change("detect_train.start.repo", str(published.root))
+    following.run("dvc", "repro", "detect_train", XDG_CACHE_HOME=str(tmp_path / "other"))
+    second, _ = read(following.root / WEIGHTS)
+    assert all((first[name] == second[name]).all() for name in first)
+    following.change("detect_train.start.source", "detector@v9.9.9")
+    refused = following.run("dvc", "repro", "detect_train", ok=False)
+    assert "released are: detector@v0.1.0" in refused
+    assert "Traceback" not in refused
