@@ -75,6 +75,40 @@ def test_a_folder_without_pictures_does_not_stop_the_rest(folder: Path) -> None:
     assert "no image in hollow" in result.stderr
 
 
+def test_a_folder_gives_its_images_of_every_format_that_is_read(folder: Path) -> None:
+    for ending in ("gif", "avif", "jp2", "jfif", "ppm", "TIF"):
+        Image.open("album/a.png").save(f"album/c.{ending}")
+    result = call("album", "--json")
+    assert result.exit_code == 0
+    names = ["a.png", "b.jpg", "c.TIF", "c.avif", "c.gif", "c.jfif", "c.jp2", "c.ppm"]
+    assert [r["image"] for r in json.loads(result.stdout)] == [f"album/{name}" for name in names]
+
+
+def test_what_a_mac_leaves_in_a_folder_is_no_image(folder: Path) -> None:
+    for name in ("album/._a.png", "__MACOSX/album/._b.jpg", "album/.trash/a.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"\0\5\x16\7")
+    result = call(".", "--json")
+    assert result.exit_code == 0
+    found = {r["image"] for r in json.loads(result.stdout)}
+    assert found == {"album/a.png", "album/b.jpg", "clip.mp4"}
+
+
+def test_images_of_a_format_that_is_not_read_are_named(folder: Path) -> None:
+    Path("album/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    result = call("album", "--json")
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)) == 2
+    assert "album/IMG_1.HEIC: HEIC is not read; convert it to JPEG or PNG" in result.stderr
+
+
+def test_a_web_address_is_called_one(folder: Path) -> None:
+    result = call("http://host/a.jpg?size=2", "album/a.png", "--json")
+    assert result.exit_code == 1
+    assert "http://host/a.jpg?size=2 is a web address" in " ".join(result.stderr.split())
+    assert "download" in result.stderr
+
+
 def test_empty_and_damaged_files_are_named_and_do_not_stop_the_rest(folder: Path) -> None:
     Path("album/empty.jpg").touch()
     Path("album/empty.mp4").touch()

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from yolo.data.validate.index import IMAGES, RARE_IMAGES, UNREAD_IMAGES, visible
 from yolo.errors import UserError
 from yolo.inference.image_input import read_image
 from yolo.model.detector.predict import ImageArray
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-"""Suffixes of the images taken from a folder; a file named by itself may have any suffix."""
 VIDEOS = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"}
 )
@@ -35,19 +34,25 @@ class Frame:
 def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
     """List each file once, and a message for each path with no file.
 
-    Folders are searched at any depth for images and videos, by suffix, in sorted order. A path
-    that does not exist and holds `*`, `?` or `[` is a pattern; `**` matches any number of folders.
+    Folders are searched at any depth for images and videos, by suffix, in sorted order, without
+    hidden files and what operating systems leave behind; images of a format that is not read get
+    a message. A file named by itself may have any suffix. A path that does not exist and holds
+    `*`, `?` or `[` is a pattern; `**` matches any number of folders.
     """
     files: dict[Path, None] = {}
     problems = []
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES | VIDEOS)
-            inside = [p for p in inside if p.is_file()]
+            inside, unread = _search(path)
             files.update(dict.fromkeys(inside))
-            if not inside:
+            problems += [_unread(file) for file in unread]
+            if not inside and not unread:
                 problems.append(f"no image in {path}")
+        elif "://" in text:
+            problems.append(
+                f"{text} is a web address, which is not read; download the file and name its path"
+            )
         elif path.exists():
             files[path] = None
         elif glob.has_magic(text):
@@ -59,6 +64,20 @@ def list_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
         else:
             problems.append(f"{path} does not exist")
     return list(files), problems
+
+
+def _search(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images and videos below a folder, and the images of formats that are not read."""
+    names = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")))
+    files = [path for name in visible(list(names)) if (path := folder / name).is_file()]
+    return (
+        [path for path in files if path.suffix.lower() in IMAGES | RARE_IMAGES | VIDEOS],
+        [path for path in files if path.suffix.lower() in UNREAD_IMAGES],
+    )
+
+
+def _unread(path: Path) -> str:
+    return f"{path}: {path.suffix[1:].upper()} is not read; convert it to JPEG or PNG"
 
 
 def is_video(path: Path) -> bool:
