@@ -99,10 +99,41 @@ def test_the_parts_of_a_split_are_joined() -> None:
     [
         (("Training", "Testing"), {"train", "test"}),
         (("TRAIN", "dev", "Test"), {"train", "val", "test"}),
-        (("train_set", "validation"), {"val"}),
+        (("train_set", "validation"), {"train", "val"}),
+        (("training_set", "test_set"), {"train", "test"}),
+        (("seg_train", "seg_test"), {"train", "test"}),
+        (("Train Images", "valid-data", "testset"), {"train", "val", "test"}),
         (("train2017", "val2017"), {"train", "val"}),
     ],
 )
 def test_splits_have_many_names(folders: tuple[str, ...], splits: set[str]) -> None:
     found = listed(*(f"{folder}/{label}/1.jpg" for folder in folders for label in ("cat", "dog")))
     assert {split for split in found.published if split in ("train", "val", "test")} == splits
+
+
+@pytest.mark.parametrize("split", ["training_set", "seg_train", "train"])
+def test_a_split_may_lie_in_a_folder_of_the_same_name(split: str) -> None:
+    """As two data sets on Kaggle have it."""
+    found = listed(*(f"{split}/{split}/{label}/1.jpg" for label in ("cat", "dog")), "test/a/2.jpg")
+    assert list(found.published["train"]) == [
+        f"{split}/{split}/cat/1.jpg",
+        f"{split}/{split}/dog/1.jpg",
+    ]
+    assert set(labels(found).values()) == {"cat", "dog", "a"}
+
+
+def test_classes_whose_names_mention_a_split_stay_classes() -> None:
+    found = listed("set/train_station/1.jpg", "set/test_tube/2.jpg", "set/bullet_train/3.jpg")
+    assert found.published == {}
+    assert set(labels(found).values()) == {"train_station", "test_tube", "bullet_train"}
+
+
+def test_a_class_that_is_called_as_its_split_stays_one() -> None:
+    found = listed("train/train/day/1.jpg", "train/bus/2.jpg", "val/train/day/3.jpg")
+    assert list(labels(found).values()) == ["bus", "train", "train"]
+
+
+def test_a_plain_name_counts_more_than_one_that_says_more() -> None:
+    found = listed("train_data/train/cat/1.jpg", "train_data/val/dog/2.jpg")
+    assert list(found.published["val"]) == ["train_data/val/dog/2.jpg"]
+    assert set(labels(found).values()) == {"cat", "dog"}

@@ -1,10 +1,10 @@
 """The ImageFolder layout: a folder per class, in a folder per split or without one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from yolo.data.validate.index import IMAGES, Files, Index, Record, extension, visible
-from yolo.data.validate.split_names import split_called
+from yolo.data.validate.split_names import split_called, split_of_folder
 
 _LAYOUT = "folders of classes"
 
@@ -12,7 +12,8 @@ _LAYOUT = "folders of classes"
 def read(files: Files) -> Index | None:
     """Find `SPLIT/CLASS/…` at any depth, else `CLASS/…`; an image is called by its member's name.
 
-    A split may lie in several folders (Kaggle's `train.X1`, `train.X2`). An image in a split's
+    A split may lie in several folders (Kaggle's `train.X1`, `train.X2`), and in a folder of the
+    same name (`training_set/training_set/CLASS/…`). An image in a split's
     folder but in no class's has no label. None when there is no image.
     """
     everything = visible(files.names())
@@ -26,6 +27,7 @@ def read(files: Files) -> Index | None:
         place is not None and len(parts[name]) - place > 2 for name, place in places.items()
     ):
         return Index("classification", _LAYOUT, _by_class(names), {}, ignored=ignored)
+    doubled = _doubled(parts, places)
     records: dict[str, Record] = {}
     published: dict[str, list[str]] = {}
     for name, place in places.items():
@@ -33,17 +35,38 @@ def read(files: Files) -> Index | None:
             # beside the splits: in none of them
             records[name] = Record(name, name)
             continue
-        label = parts[name][place + 1] if len(parts[name]) - place > 2 else None
-        records[name] = Record(name, name, label=label)
         folder = "/".join(parts[name][: place + 1])
-        for split in {split_called(parts[name][place]) or folder, folder}:
+        below = parts[name][place + (2 if folder in doubled else 1) :]
+        label = below[0] if len(below) > 1 else None
+        records[name] = Record(name, name, label=label)
+        for split in {split_of_folder(parts[name][place]) or folder, folder}:
             published.setdefault(split, []).append(name)
     return Index("classification", _LAYOUT, records, published, ignored=ignored)
 
 
 def _split_place(parts: Sequence[str]) -> int | None:
-    """Index of the outermost folder that is called as a split."""
-    return next((i for i, part in enumerate(parts[:-1]) if split_called(part)), None)
+    """Index of the outermost folder that is called as a split.
+
+    A plain name above a folder counts more than one that says more: `train_data/val/CLASS`.
+    """
+    folders = parts[:-1]
+    plain = [i for i, part in enumerate(folders[:-1]) if split_called(part)]
+    named = [i for i, part in enumerate(folders) if split_of_folder(part)]
+    return next(iter(plain or named), None)
+
+
+def _doubled(
+    parts: Mapping[str, Sequence[str]], places: Mapping[str, int | None]
+) -> frozenset[str]:
+    """Folders of splits whose images all lie deep in a folder of the same name."""
+    found: dict[str, bool] = {}
+    for name, place in places.items():
+        if place is not None:
+            folder = "/".join(parts[name][: place + 1])
+            below = parts[name][place + 1 :]
+            same = len(below) > 2 and below[0] == parts[name][place]
+            found[folder] = found.get(folder, True) and same
+    return frozenset(folder for folder, same in found.items() if same)
 
 
 def _by_class(names: Sequence[str]) -> dict[str, Record]:

@@ -20,6 +20,9 @@ _WORDS = re.compile(r"[a-z]+")
 _PART = re.compile(r"[._ -](?:x|part|split)?[._ -]?\d*$")
 """What numbers the parts of a split: Kaggle's `train.X1`, `train_part2`; `val.X`."""
 
+_BESIDE = re.compile(r"seg[_ -](?=[a-z])|[_ -]?(?:set|data|dataset|images?|imgs?)$")
+"""What stands beside a split's name in a folder's: `training_set`, `seg_train`, `test_images`."""
+
 
 def split_called(name: str) -> str | None:
     """Our name for a split that is called so, whatever the case: `Validation` → `val`.
@@ -30,6 +33,11 @@ def split_called(name: str) -> str | None:
     lower = _PART.sub("", name.lower().strip())
     bare = lower.rstrip("0123456789") or lower
     return _NAMES.get(bare.rstrip("_- ").replace("_", "").replace("-", ""))
+
+
+def split_of_folder(name: str) -> str | None:
+    """As `split_called`, for the name of a folder, which may say more: `training_set` → `train`."""
+    return split_called(name) or split_called(_BESIDE.sub("", name.lower().strip()))
 
 
 def split_in(name: str) -> str | None:
