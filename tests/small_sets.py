@@ -58,7 +58,7 @@ def annotation(
 def voc_set(
     splits: Mapping[str, Sequence[str]], root: str = "set/VOCdevkit/VOC2007", first_seed: int = 0
 ) -> dict[str, bytes]:
-    """Pictures with a cat each, listed in the given splits."""
+    """Images with a cat each, listed in the given splits."""
     files = {}
     ids = dict.fromkeys(id_ for listed in splits.values() for id_ in listed)
     for seed, id_ in enumerate(ids, first_seed):

@@ -34,7 +34,7 @@ def write_clean(
     objects_at_most: int = 3,
     classes: Sequence[str] = CLASSES,
 ) -> None:
-    """Noise pictures; their objects depend on `labels_seed`, their pixels do not."""
+    """Noise images; their objects depend on `labels_seed`, their pixels do not."""
     pixels, objects = np.random.default_rng(1), np.random.default_rng(labels_seed)
     write_classes(folder, classes)
     with Writer(split_path(folder, "test"), DETECTION_SCHEMA) as writer:
@@ -44,7 +44,7 @@ def write_clean(
             corner = objects.integers(1, 30, (count, 2))
             writer.append(
                 {
-                    "name": f"picture {number}",
+                    "name": f"image {number}",
                     "image": encode_jpeg(pixels.integers(0, 256, (*size, 3), np.uint8)),
                     "width": size[1],
                     "height": size[0],
@@ -132,7 +132,7 @@ def changed_truth(change: Changed) -> Callable[..., list[Detected]]:
 
 @pytest.fixture
 def twenty_classes(project: Path) -> Path:
-    """As `project`, but with 120 pictures and as many classes as VOC."""
+    """As `project`, but with 120 images and as many classes as VOC."""
     classes = tuple(f"class {number:02d}" for number in range(20))
     write_clean(evaluate.CLEAN, images=120, classes=classes)
     spec = DetectorSpec("nano", 0.25, 64, 4, 2, classes)
@@ -221,7 +221,7 @@ def test_the_page_needs_no_other_file(project: Path) -> None:
     assert all(source.startswith(("data:", "#")) for source in page.sources)
     assert "url(http" not in html and "@import" not in html
     assert str(project) not in html
-    assert "noise" in page.text and "picture 3" in page.text
+    assert "noise" in page.text and "image 3" in page.text
     assert evaluate.digest(evaluate.DETECTOR) in page.text
 
 

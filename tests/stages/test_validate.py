@@ -113,7 +113,7 @@ def test_a_classification_set_is_admitted(project: Path, monkeypatch: pytest.Mon
 
 
 def parquet(path: Path, split: str, first_seed: int, rows: int) -> None:
-    """A shard as Hugging Face publishes them; the last picture is broken off."""
+    """A shard as Hugging Face publishes them; the last image is broken off."""
     pictures = [picture(first_seed + row) for row in range(rows)]
     pictures[-1] = pictures[-1][:200]
     table = pa.table(

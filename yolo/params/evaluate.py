@@ -1,4 +1,4 @@
-"""Block `evaluate`: from predictions to scores and pictures."""
+"""Block `evaluate`: from predictions to scores and images."""
 
 from typing import Annotated
 
@@ -16,6 +16,6 @@ class Evaluate(Block):
     nms_iou: Threshold
     """A detection that overlaps a better one of its class by more is removed."""
     pictures: Annotated[int, Field(ge=0)]
-    """Test pictures that the report shows with predicted and true boxes."""
+    """Test images that the report shows with predicted and true boxes."""
     picture_threshold: Threshold
     """Least score of a box that is drawn; the original's demo draws from 0.2."""

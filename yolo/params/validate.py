@@ -75,7 +75,7 @@ class ClassificationRules(Block):
     max_rejected: Rejected
     """Largest share of the images that the rules may drop, those of unknown classes aside."""
     near_duplicate_bits: Bits
-    """Pictures of two splits look alike when no more of the 64 bits of their hashes differ."""
+    """Images of two splits look alike when no more of the 64 bits of their hashes differ."""
     rules: ClassificationPolicies
 
 
@@ -88,7 +88,7 @@ class DetectionRules(Block):
     """Largest share of the images, and of the objects, that the rules may drop, objects of
     unknown classes aside."""
     near_duplicate_bits: Bits
-    """Pictures of two splits look alike when no more of the 64 bits of their hashes differ."""
+    """Images of two splits look alike when no more of the 64 bits of their hashes differ."""
     rules: DetectionPolicies
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of pictures against the original's numbers, and the fast form against the exact."""
+"""Augmentation of images against the original's numbers, and the fast form against the exact."""
 
 import io
 import json

@@ -80,7 +80,7 @@ def test_workers_change_nothing(workers):
 
 
 def pictures_with_boxes(path, damaged=()):
-    """A split of nine pictures of different sizes, most with two boxes."""
+    """A split of nine images of different sizes, most with two boxes."""
     rng = np.random.default_rng(0)
     with Writer(path, DETECTION_SCHEMA) as writer:
         for number in range(9):
@@ -89,7 +89,7 @@ def pictures_with_boxes(path, damaged=()):
             image = encode_jpeg(rng.integers(0, 256, (height, width, 3), np.uint8))
             writer.append(
                 {
-                    "name": f"picture {number}",
+                    "name": f"image {number}",
                     "image": image[: len(image) // 2] if number in damaged else image,
                     "width": width,
                     "height": height,
@@ -123,8 +123,8 @@ def test_batches_are_the_same_bytes_with_any_number_of_workers(tmp_path):
     split = pictures_with_boxes(tmp_path / "train.arrow")
     alone = batches_of_bytes(split, workers=0)
     assert len(alone) == 12
-    # the stream passes the nine pictures more than twice, and draws anew each time
-    again = [pixels for names, pixels, _ in alone if "picture 3" in names]
+    # the stream passes the nine images more than twice, and draws anew each time
+    again = [pixels for names, pixels, _ in alone if "image 3" in names]
     assert len(again) > 1 and len(set(again)) == len(again)
     for workers in (1, 4):
         assert batches_of_bytes(split, workers) == alone
@@ -158,7 +158,7 @@ def test_bytes_that_went_bad_after_validation_are_an_error_with_the_records_name
     gc.collect()
     gc.disable()
     try:
-        with pytest.raises(UserError, match=r"^picture 7 cannot be decoded: it is truncated$"):
+        with pytest.raises(UserError, match=r"^image 7 cannot be decoded: it is truncated$"):
             batches_of_bytes(split, workers)
         assert not multiprocessing.active_children()
     finally:

@@ -53,7 +53,7 @@ def test_exif_orientation_is_not_applied() -> None:
     assert decode(encoded("JPEG", exif=exif), "a").shape == (20, 30, 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff"])
+@pytest.mark.parametrize("data", [b"", b"no image", b"\xff\xd8\xff"])
 def test_bytes_that_are_no_picture_are_named(data: bytes) -> None:
     with pytest.raises(UserError, match=r"dog\.jpg cannot be decoded"):
         decode(data, "dog.jpg")

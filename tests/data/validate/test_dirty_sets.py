@@ -110,7 +110,7 @@ def entities() -> bytes:
 # What is done to the files (None: removed), and the findings: file, object, rule, severity, action.
 ACCEPTED = {
     "float coordinates": {XML: labelled(("bolt", (100.5, "80.25", 160.75, 140)))},
-    "a box of the whole picture": {XML: labelled(("bolt", (1, 1, WIDTH, HEIGHT)))},
+    "a box of the whole image": {XML: labelled(("bolt", (1, 1, WIDTH, HEIGHT)))},
     "a part with an empty box": {XML: labelled(inside=PART)},
     "no flags": {XML: labelled(flags="")},
     "no objects": {XML: annotation([], filename="part_005.jpg", size=(WIDTH, HEIGHT))},
@@ -147,7 +147,7 @@ ACCEPTED = {
             "pi\u00e8ce" if name == "part_005" else name for name in LISTS["train"]
         ).encode(),
     },
-    "a JPEG with a second picture, as phones make them": {
+    "a JPEG with a second image, as phones make them": {
         JPG: saved(PICTURE, "MPO", save_all=True, append_images=[PICTURE])
     },
     "an EXIF orientation that asks for no turn": {JPG: saved(PICTURE, exif=oriented(0))},
@@ -276,23 +276,23 @@ DIRTY = {
         {XML: labelled().replace(b"</annotation>", b" " * (2 << 20) + b"</annotation>")},
         [(JPG, None, "unreadable_annotation", "warning", "drop_image")],
     ),
-    "annotation without picture": (
+    "annotation without image": (
         {JPG: None},
         [(XML, None, "missing_image", "warning", "drop_image")],
     ),
-    "picture without annotation": (
+    "image without annotation": (
         {XML: None},
         [(JPG, None, "missing_annotation", "warning", "drop_image")],
     ),
-    "annotation without picture, in no list": (
+    "annotation without image, in no list": (
         {"Annotations/spare.xml": labelled()},
         [("Annotations/spare.xml", None, "unlisted", "info", "ignored")],
     ),
-    "picture without annotation, in no list": (
+    "image without annotation, in no list": (
         {"JPEGImages/spare.jpg": PNG},
         [("JPEGImages/spare.jpg", None, "unlisted", "info", "ignored")],
     ),
-    "labels of other programs beside the pictures": (
+    "labels of other programs beside the images": (
         {"JPEGImages/part_005.txt": b"0 .5 .5 .1 .1", "Annotations/readme.md": b"read me"},
         [
             ("Annotations/readme.md", None, "unlisted", "info", "ignored"),
@@ -310,7 +310,7 @@ DIRTY = {
         listed("part_005"),
         [(JPG, None, "duplicate_id", "warning", "drop_image")],
     ),
-    "two pictures of an id": (
+    "two images of an id": (
         {"JPEGImages/part_005.png": PNG},
         [(JPG, None, "duplicate_id", "warning", "drop_image")],
     ),

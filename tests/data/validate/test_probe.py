@@ -44,7 +44,7 @@ def test_an_image_is_measured_as_viewers_turn_it() -> None:
         (b"", "is no image"),
         (b"<html>not found</html>", "is no image"),
         (picture(1)[:-200], "is truncated"),
-        (picture(1, kind=".png")[:-200], "is truncated, damaged or no picture"),
+        (picture(1, kind=".png")[:-200], "is truncated, damaged or no image"),
     ],
 )
 def test_what_cannot_be_decoded_has_a_reason(data: bytes, reason: str) -> None:

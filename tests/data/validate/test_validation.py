@@ -46,19 +46,19 @@ def test_a_clean_set_is_admitted_whole() -> None:
     assert found.examples == {"class": ["cat"], "train": [3], "val": [2], "test": [2]}
 
 
-# What is done to picture 2 of train, and the findings.
+# What is done to image 2 of train, and the findings.
 MISSING = f"missing: named in line 2 of {ROOT}/ImageSets/Main/train.txt"
 DAMAGE = {
-    "no picture": ({JPG: None}, [(XML, 0, "missing_image", MISSING, "drop_image")]),
-    "half a picture": (
+    "no image": ({JPG: None}, [(XML, 0, "missing_image", MISSING, "drop_image")]),
+    "half an image": (
         {JPG: picture(1)[:-200]},
         [(JPG, 0, "unreadable_image", "is truncated", "drop_image")],
     ),
-    "the head of a picture": (
+    "the head of an image": (
         {JPG: picture(1)[:200]},
         [(JPG, 0, "unreadable_image", "is damaged: Truncated File Read", "drop_image")],
     ),
-    "text for a picture": (
+    "text for an image": (
         {JPG: b"404"},
         [(JPG, 0, "unreadable_image", "is no image", "drop_image")],
     ),
@@ -250,14 +250,14 @@ def test_the_same_picture_twice_in_one_split_is_no_leak() -> None:
 
 
 def photograph(seed: int, quality: int = 95, size: tuple[int, int] = (160, 120)) -> bytes:
-    """A smooth picture, another for each seed, as a camera's are; noise has no likeness."""
+    """A smooth image, another for each seed, as a camera's are; noise has no likeness."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     smooth = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
     return cv2.imencode(".jpg", smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def photographs() -> dict[str, bytes]:
-    """A set of pictures that differ from each other as photographs do."""
+    """A set of images that differ from each other as photographs do."""
     files = clean_set()
     for number in range(1, 8):
         files[f"{ROOT}/JPEGImages/{number}.jpg"] = photograph(number)
@@ -332,7 +332,7 @@ def test_any_rule_can_be_made_to_refuse_the_set() -> None:
 def test_too_many_dropped_pictures_refuse_the_set() -> None:
     found = judge(damaged({JPG: b"404"}), max_rejected=0.1)
     assert failed(found) == ["max_rejected"]
-    assert found.failures[0][1] == ["1 of 7 pictures", "1 of 7 objects"]
+    assert found.failures[0][1] == ["1 of 7 images", "1 of 7 objects"]
     assert failed(judge(damaged({JPG: b"404"}), max_rejected=0.15)) == []
 
 

@@ -1,4 +1,4 @@
-"""Boxes under augmentation against the original's numbers, and against the pictures."""
+"""Boxes under augmentation against the original's numbers, and against the images."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_moved_and_encoded_boxes_are_the_originals(fixtures, number):
 
 
 def test_a_move_by_hand():
-    # 200 x 100 picture; the crop is its right half, without the top fifth
+    # 200 x 100 image; the crop is its right half, without the top fifth
     crop = Crop(100, 20, 100, 80)
     boxes = np.float32([[3, 0.75, 0.6, 0.2, 0.4]])  # x 130..170, y 40..80
     kept = move_boxes(boxes, crop, 200, 100, flip=False)
@@ -135,7 +135,7 @@ def test_a_box_moves_with_its_image(flips, seed):
     columns, lines = np.flatnonzero(seen.any(0)), np.flatnonzero(seen.any(1))
     painted = np.array([columns[0], lines[0], columns[-1] + 1, lines[-1] + 1])
     box = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * size
-    # a box ends on pixel edges, a resized picture on pixel centres
+    # a box ends on pixel edges, a resized image on pixel centres
     assert np.abs(painted - box).max() <= 2
 
 

@@ -49,8 +49,8 @@ DETECTION_SCHEMA = pa.schema(
 )
 """Boxes are xmin, ymin, xmax, ymax in VOC's pixels: the first is 1, both ends belong to the box.
 
-They count the pixels of the published picture, whose size `width` and `height` tell; the encoded
-picture itself may have been reduced.
+They count the pixels of the published image, whose size `width` and `height` tell; the encoded
+image itself may have been reduced.
 """
 
 # Small enough that a writer holds little, large enough that an opened file has few batches.
@@ -58,7 +58,7 @@ _ROWS_PER_BATCH = 64
 RECORDS_PER_FILE = 16_384
 """About 2 GB of VOC's pictures: object stores take 5 GB in one piece, a transfer that breaks is
 repeated in parts, and DVC hashes and sends several files at a time. VOC's splits are one file each,
-ImageNet-1k's training pictures 79. A multiple of the rows of a batch."""
+ImageNet-1k's training images 79. A multiple of the rows of a batch."""
 
 
 class Writer:
@@ -191,7 +191,7 @@ class Split:
         return self._value("image", index)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Width and height of the published picture in pixels."""
+        """Width and height of the published image in pixels."""
         return int(self._value("width", index)), int(self._value("height", index))
 
     def label(self, index: int) -> int:

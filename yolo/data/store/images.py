@@ -1,4 +1,4 @@
-"""Encoded pictures to pixels and back."""
+"""Encoded images to pixels and back."""
 
 import re
 
@@ -14,7 +14,7 @@ _JPEG_QUALITY = 95
 _JPEG = b"\xff\xd8"
 _SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _HARMLESS_SURPLUS = 8
-"""Bytes. Some encoders leave a few behind the last pixel, in sound pictures of ImageNet too."""
+"""Bytes. Some encoders leave a few behind the last pixel, in sound images of ImageNet too."""
 _HARMLESS = (
     "Could not determine subsampling level",
     "Unknown Adobe color transform code",
@@ -26,19 +26,19 @@ _HARMLESS = (
 
 
 def decode(data: bytes | memoryview, name: str) -> np.ndarray:
-    """Decode a picture of any format, whatever its file name says.
+    """Decode an image of any format, whatever its file name says.
 
-    Grey and CMYK pictures become RGB, transparency is dropped, 16 bits become 8.
+    Grey and CMYK images become RGB, transparency is dropped, 16 bits become 8.
 
     Args:
         data: Encoded bytes.
-        name: What an error calls the picture.
+        name: What an error calls the image.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        UserError: The bytes are truncated, damaged or no picture.
+        UserError: The bytes are truncated, damaged or no image.
     """
     found = try_decode(data)
     if isinstance(found, str):
@@ -66,7 +66,7 @@ def try_decode(data: bytes | memoryview) -> np.ndarray | str:
         image = cv2.imdecode(encoded, _STORED_PIXELS)
     except cv2.error:
         image = None
-    return "is truncated, damaged or no picture" if image is None else image
+    return "is truncated, damaged or no image" if image is None else image
 
 
 def _damage(complaint: str) -> str | None:
@@ -116,7 +116,7 @@ def encode_jpeg(image: np.ndarray, quality: int = _JPEG_QUALITY) -> bytes:
         ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
     if not done:
-        raise ValueError(f"picture of shape {image.shape} cannot be encoded")
+        raise ValueError(f"image of shape {image.shape} cannot be encoded")
     return data.tobytes()
 
 
@@ -129,14 +129,14 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The picture at this size; the same array when it has it already."""
+    """The image at this size; the same array when it has it already."""
     if image.shape[:2] == (height, width):
         return image
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def shrink(image: np.ndarray, shorter_side: int) -> np.ndarray:
-    """Reduce to this shorter side, keeping the proportions; smaller pictures stay as they are.
+    """Reduce to this shorter side, keeping the proportions; smaller images stay as they are.
 
     Each new pixel is the mean of those that it covers.
     """

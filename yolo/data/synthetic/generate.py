@@ -1,6 +1,6 @@
 """Synthetic sets in the layouts of ImageFolder and VOCdevkit: the embedded default of the project.
 
-Every picture is a function of (seed, split, number): the same recipe gives the same bytes.
+Every image is a function of (seed, split, number): the same recipe gives the same bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator

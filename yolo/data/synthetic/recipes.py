@@ -14,7 +14,7 @@ Scale = Annotated[float, Field(gt=0, le=1)]
 
 
 class Picture(Block):
-    """What the pictures of both kinds of set have in common."""
+    """What the images of both kinds of set have in common."""
 
     seed: Seed
     classes: Annotated[list[Shape], Field(min_length=2)]
@@ -23,7 +23,7 @@ class Picture(Block):
     """Widths and heights are drawn from min_side to max_side pixels."""
     min_scale: Scale
     max_scale: Scale
-    """A shape's longer side over the picture's shorter side."""
+    """A shape's longer side over the image's shorter side."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -40,20 +40,20 @@ class Picture(Block):
 
 
 class ClassificationCounts(Block):
-    """Pictures per split."""
+    """Images per split."""
 
     train: Count
     val: Count
 
 
 class ClassificationRecipe(Picture):
-    """One shape a picture; the classes take turns."""
+    """One shape an image; the classes take turns."""
 
     images: ClassificationCounts
 
 
 class DetectionCounts(Block):
-    """Pictures per split."""
+    """Images per split."""
 
     train: Count
     val: Count
@@ -61,7 +61,7 @@ class DetectionCounts(Block):
 
 
 class DetectionRecipe(Picture):
-    """One to `max_objects` shapes a picture."""
+    """One to `max_objects` shapes an image."""
 
     images: DetectionCounts
     max_objects: Annotated[int, Field(ge=1, le=16)]

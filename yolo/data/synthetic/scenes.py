@@ -1,4 +1,4 @@
-"""Compose pictures of the synthetic sets: where shapes lie, and what is true of each."""
+"""Compose images of the synthetic sets: where shapes lie, and what is true of each."""
 
 from dataclasses import dataclass, replace
 
@@ -32,7 +32,7 @@ class Item:
 
 
 def single(recipe: Picture, shape: str, rng: np.random.Generator) -> np.ndarray:
-    """A picture of one shape, uint8 RGB (H, W, 3)."""
+    """An image of one shape, uint8 RGB (H, W, 3)."""
     width, height = recipe.size(rng)
     image = shapes.background(width, height, rng)
     scale = rng.uniform(recipe.min_scale, recipe.max_scale)
@@ -42,7 +42,7 @@ def single(recipe: Picture, shape: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def scene(recipe: DetectionRecipe, rng: np.random.Generator) -> tuple[np.ndarray, list[Item]]:
-    """A picture of several shapes, uint8 RGB (H, W, 3), and what is in it."""
+    """An image of several shapes, uint8 RGB (H, W, 3), and what is in it."""
     width, height = recipe.size(rng)
     image = shapes.background(width, height, rng)
     # few shapes are more common than many, as in VOC

@@ -1,4 +1,4 @@
-"""Draw textured shapes on cluttered backgrounds: the pictures of the synthetic sets.
+"""Draw textured shapes on cluttered backgrounds: the images of the synthetic sets.
 
 Images are float32 RGB, 0..255; coordinates are pixels with (0, 0) the outer corner of the image.
 """

@@ -1,8 +1,8 @@
-"""Pictures that look alike though their bytes differ: perceptual hashes and their distances.
+"""Images that look alike though their bytes differ: perceptual hashes and their distances.
 
-The hash is pHash (signs of the 8 x 8 lowest frequencies of the 32 x 32 grey picture), as the
+The hash is pHash (signs of the 8 x 8 lowest frequencies of the 32 x 32 grey image), as the
 library imagehash computes it. Of its 64 bits encoding anew and resizing change 0 to 4, brightening
-and most crops by a hundredth up to 4; unrelated photographs differ in about 32. Drawn pictures that
+and most crops by a hundredth up to 4; unrelated photographs differ in about 32. Drawn images that
 share a background may differ in 6.
 """
 
