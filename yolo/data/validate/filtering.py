@@ -75,7 +75,7 @@ class Filtered:
     def losses(self) -> Columns:
         """Table with a row for images and one for objects: what, listed, lost, share."""
         table: Columns = {"what": [], "listed": [], "lost": [], "share": []}
-        for what, kind in (("pictures", self.images), ("objects", self.objects)):
+        for what, kind in (("images", self.images), ("objects", self.objects)):
             pairs = list(zip(kind.rejected, kind.out_of_scope, strict=True))
             lost = sum(lost and not out_of_scope for lost, out_of_scope in pairs)
             listed = sum(not out_of_scope for _, out_of_scope in pairs)
