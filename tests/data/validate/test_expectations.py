@@ -63,7 +63,7 @@ def random_tables(seed: int, images: int, objects: int) -> dict[str, dict[str, l
             "val": [0, 1],
         },
         "lists": {"file": ["a.txt", "b.txt"], "use": [OK, "b.txt is not used"]},
-        "losses": {"what": ["pictures", "objects"], "share": [0.1, 0.11]},
+        "losses": {"what": ["images", "objects"], "share": [0.1, 0.11]},
     }
 
 

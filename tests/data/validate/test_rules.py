@@ -74,7 +74,7 @@ def test_rules_about_a_set() -> None:
         },
         "lists": {"file": ["a.txt"], "use": ["a.txt is not used"]},
         "losses": {
-            "what": ["pictures", "objects"],
+            "what": ["images", "objects"],
             "lost": [1, 5],
             "listed": [100, 10],
             "share": [0.01, 0.5],

@@ -401,7 +401,7 @@ def test_damage_of_an_image_folder_is_dropped_and_listed() -> None:
         ("set/val/cow/1.jpg", 0, "unknown_class", "cow", "drop_image"),
     ]
     assert found.filtered.losses() == {
-        "what": ["pictures", "objects"],
+        "what": ["images", "objects"],
         "listed": [13, 0],
         "lost": [2, 0],
         "share": [2 / 13, 0.0],
