@@ -43,7 +43,7 @@ def test_a_wrong_value_anywhere_stops_the_first_stage(
 def test_unknown_and_missing_keys_are_named(unrun: Project) -> None:
     path = unrun.root / "params.yaml"
     text = path.read_text()
-    path.write_text(text.replace("  nms_iou: 0.5\n  # test pict", "  nms: 0.5\n  # test pict"))
+    path.write_text(text.replace("  nms_iou: 0.5\n  # test imag", "  nms: 0.5\n  # test imag"))
     output = refused(unrun, "download@detection")
     assert "missing key evaluate.nms_iou" in output
     assert "unknown key evaluate.nms (value 0.5); allowed here: score_threshold, nms_iou" in output

@@ -141,7 +141,7 @@ def twenty_classes(project: Path) -> Path:
 
 
 def metrics_of(monkeypatch: pytest.MonkeyPatch, detect: Callable[..., list[Detected]]) -> dict:
-    monkeypatch.setattr(evaluate, "detect", detect)
+    monkeypatch.setattr(evaluate, "detect_split", detect)
     evaluate.main()
     return json.loads((evaluate.REPORTS / "details.json").read_text())
 
@@ -173,7 +173,7 @@ def test_right_boxes_under_shuffled_labels_score_near_zero(
 def test_the_outs_are_there_and_agree_with_each_other(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "detect", nearly_right)
+    monkeypatch.setattr(evaluate, "detect_split", nearly_right)
     evaluate.main()
     outs = contents(evaluate.REPORTS)
     metrics = json.loads(outs["details.json"])

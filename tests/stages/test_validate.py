@@ -79,7 +79,7 @@ def test_a_detection_set_is_admitted_and_two_runs_give_the_same_bytes(
     ]
     metrics = json.loads((reports / "details.json").read_text())
     assert metrics["train"]["images"] == 69
-    assert metrics["rejected"] == {"pictures": 1, "objects": 2}
+    assert metrics["rejected"] == {"images": 1, "objects": 2}
     objects = sum(metrics[split]["objects"] for split in ("train", "val", "test"))
     assert json.loads(reports.with_suffix(".json").read_text()) == {
         "images": 73,

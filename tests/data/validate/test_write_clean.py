@@ -103,8 +103,8 @@ def test_counts_of_a_detection_set(tmp_path: Path) -> None:
         "classes": 2,
         "unlisted": 0,
         "ignored": 0,
-        "listed": {"pictures": 7, "objects": 8},
-        "rejected": {"pictures": 1, "objects": 2},
+        "listed": {"images": 7, "objects": 8},
+        "rejected": {"images": 1, "objects": 2},
         "findings": {"box_outside": 1, "empty_box": 1, "unreadable_image": 1},
     }
 
@@ -118,8 +118,8 @@ def test_counts_of_a_classification_set(tmp_path: Path) -> None:
         "classes": 2,
         "unlisted": 0,
         "ignored": 0,
-        "listed": {"pictures": 12},
-        "rejected": {"pictures": 1},
+        "listed": {"images": 12},
+        "rejected": {"images": 1},
         "findings": {"unreadable_image": 1},
     }
 
