@@ -1,7 +1,7 @@
 """Lead one command and everything that it starts; end all of it when the starter is gone.
 
 Run as a script by `stages.repro.command`, with the standard library alone so that it starts in
-milliseconds: `python supervise.py LIFELINE OUTPUT GRACE COMMAND...`. LIFELINE and OUTPUT are
+milliseconds: `python supervisor.py LIFELINE OUTPUT GRACE COMMAND...`. LIFELINE and OUTPUT are
 inherited descriptors. LIFELINE is the reading end of a pipe whose other end only the starter holds:
 however the starter ends, SIGKILL included, the pipe closes, and the command is ended. A death
 signal set with prctl would not do: it follows the *thread* that forked, and it reaches the command
