@@ -136,7 +136,13 @@ def card(
 
 @app.command()
 def fetch(
-    model: Annotated[str, typer.Argument(help="detector@v1.2.0, or detector for the newest.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="detector@v1.2.0, detector for the newest, hf:ORG/NAME@REV, or "
+            "https://HOST/FILE#sha256=DIGEST."
+        ),
+    ],
     repo: Annotated[
         str | None, typer.Option(help="Folder or Git address of the project; default: this one.")
     ] = None,
@@ -144,9 +150,9 @@ def fetch(
         Path | None, typer.Option(help="Copy the file here; default: only print its path.")
     ] = None,
 ) -> None:
-    """Fetch the weights of a released model from any project and check their hash."""
+    """Fetch the weights of a released or published model and check their hash."""
     from yolo.files import replacing
-    from yolo.versions import fetch as fetch_model
+    from yolo.published import fetch_model
 
     path = fetch_model(model, repo)
     if out is not None:

@@ -40,6 +40,7 @@ ORDER = (
     ("training",),
     ("evaluation",),
     ("inference", "inspection"),
+    ("published",),
     ("hub",),
     ("commands",),
     ("cli",),

@@ -4,13 +4,14 @@ A version is a Git tag such as `detector@v1.2.0`. The tagged commit holds the ha
 and names the remote that has them.
 """
 
-import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from yolo.errors import UserError
 from yolo.files import digest, replacing
+from yolo.runtime.cache import cache_folder
 
 _MODEL = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(@(?P<version>v\d+\.\d+\.\d+))?")
 
@@ -28,6 +29,16 @@ def parse(text: str) -> Model:
     if match is None:
         raise UserError(f"{text!r} is not a version of a model; write for example detector@v1.2.0")
     return Model(match["name"], match["version"])
+
+
+def standing(tags: Collection[str]) -> list[str]:
+    """Return the tags that are versions, each model's in ascending order.
+
+    The tag `NAME@vX.Y.Z!` withdraws a version.
+    """
+    found = (_MODEL.fullmatch(tag) for tag in tags if f"{tag}!" not in tags)
+    versions = [(own["name"], own["version"]) for own in found if own and own["version"]]
+    return [f"{name}@{version}" for name, version in sorted(versions, key=_order)]
 
 
 def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None) -> Path:
@@ -48,7 +59,7 @@ def fetch(model: str, repo: str | Path | None = None, folder: Path | None = None
     """
     name, version = parse(model)
     address = str(Path.cwd() if repo is None else repo)
-    kept = folder or _cache()
+    kept = folder or cache_folder()
     try:
         return _fetch(name, version, address, kept)
     except UserError:
@@ -92,17 +103,12 @@ def _released(name: str, address: str) -> str:
     from dvc.repo import Repo
 
     with Repo.open(address, subrepos=True, uninitialized=True) as repo:
-        tags = {tag for tag in repo.scm.list_tags() if "@" in tag}
-    # the tag NAME@vX.Y.Z! withdraws a version
-    kept = [tag for tag in tags if _MODEL.fullmatch(tag) and f"{tag}!" not in tags]
-    named = [tag for tag in kept if tag.startswith(f"{name}@")] or kept
-    return f"released are: {', '.join(sorted(named, key=_order))}" if named else "none is released"
+        tags = set(repo.scm.list_tags())
+    every = standing(tags)
+    named = [tag for tag in every if tag.startswith(f"{name}@")] or every
+    return f"released are: {', '.join(named)}" if named else "none is released"
 
 
-def _order(tag: str) -> tuple[str, list[int]]:
-    name, _, version = tag.partition("@v")
-    return name, [int(part) for part in version.split(".")]
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yolov1"
+def _order(own: tuple[str, str]) -> tuple[str, list[int]]:
+    name, version = own
+    return name, [int(part) for part in version[1:].split(".")]

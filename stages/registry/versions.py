@@ -1,7 +1,6 @@
 """The released models of a project: Git tags `NAME@vX.Y.Z`, and what stands in their commits."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from ruamel.yaml import YAML
 
 from stages.repro.git import git, read_at
 from yolo.errors import UserError
+from yolo.versions import standing
 
 SCORES = {
     "detector": ("reports/evaluate/details.json", "voc07_map"),
@@ -25,7 +25,6 @@ STAGES_OF_RELEASE = {
 }
 """Artifact → the stages whose outs a release pushes: the weights, what they were scored with, and
 the clean data, so that `dvc repro --pull --allow-missing evaluate` runs on any machine."""
-_TAG = re.compile(r"(?P<model>[a-z][a-z0-9-]*)@v(?P<number>\d+\.\d+\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,8 @@ class Released:
 
 def released(root: Path = Path(), model: str | None = None) -> list[Released]:
     """The versions of one model or of all, each model's in ascending order."""
-    listed = git("tag", "--list", f"{model or '*'}@v*", root=root).split()
-    found = []
-    for tag in listed:
-        match = _TAG.fullmatch(tag)
-        # NAME@vX.Y.Z! takes a version back
-        if match and f"{tag}!" not in listed:
-            number = tuple(int(part) for part in match["number"].split("."))
-            found.append((match["model"], number, tag))
-    return [_describe(root, name, tag) for name, _, tag in sorted(found)]
+    tags = git("tag", "--list", f"{model or '*'}@v*", root=root).split()
+    return [_describe(root, tag) for tag in standing(tags)]
 
 
 def artifact_paths(root: Path = Path()) -> dict[str, str]:
@@ -80,7 +72,8 @@ def data_source(params: dict[str, Any], data: str) -> str:
     return str(params["data"][Path(data).name]["source"])
 
 
-def _describe(root: Path, model: str, tag: str) -> Released:
+def _describe(root: Path, tag: str) -> Released:
+    model, _, version = tag.partition("@")
     commit = git("rev-parse", f"{tag}^{{commit}}", root=root)
     date = git("for-each-ref", "--format=%(creatordate:short)", f"refs/tags/{tag}", root=root)
     file, metric = SCORES.get(model, ("", ""))
@@ -92,7 +85,7 @@ def _describe(root: Path, model: str, tag: str) -> Released:
     data = DATA.get(model, "")
     return Released(
         model=model,
-        version=tag.partition("@")[2],
+        version=version,
         date=date,
         commit=commit,
         metric=metric,

@@ -1,4 +1,4 @@
-"""Options that select a detector: a weights file, or a released version."""
+"""Options that select a detector: a weights file, a released version, or an address."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,9 @@ Weights = Annotated[
 Released = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME@VERSION", help="A released model instead of --weights: detector@v1.2.0."
+        metavar="NAME@VERSION",
+        help="Instead of --weights: a released model (detector@v1.2.0), hf:ORG/NAME@REV, or "
+        "https://HOST/FILE#sha256=DIGEST.",
     ),
 ]
 Repo = Annotated[
@@ -27,7 +29,7 @@ Repo = Annotated[
 
 
 def weights_file(weights: Path | None, model: str | None, repo: str | None) -> Path:
-    """Return the file that the options select; a released model is fetched.
+    """Return the file that the options select; what is not here is fetched.
 
     Raises:
         UserError: There is no such file or version, or the options contradict each other.
@@ -44,6 +46,6 @@ def weights_file(weights: Path | None, model: str | None, repo: str | None) -> P
         return path
     if weights is not None:
         raise UserError("--weights and --model exclude each other; give one of them")
-    from yolo.versions import fetch
+    from yolo.published import fetch_model
 
-    return fetch(model, repo)
+    return fetch_model(model, repo)

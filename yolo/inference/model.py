@@ -1,6 +1,5 @@
 """A detector ready for use: `model.predict(images)`."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -17,6 +16,7 @@ from yolo.inference.image_input import AnyImage, is_one, to_array
 from yolo.model.detector.detector import DetectorSpec, load_detector
 from yolo.model.detector.predict import Detected, locate, resize
 from yolo.runtime import settings as runtime
+from yolo.runtime.cache import cache_folder
 from yolo.runtime.device import pick_device
 
 Backend = Literal["torch", "onnx"]
@@ -152,8 +152,7 @@ def _exported(weights: Path) -> Path:
     """Return the weights as ONNX from the cache; export them when it lacks them."""
     from yolo.inference.export import export_onnx
 
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "yolov1" / f"onnx-torch-{torch.__version__}"
+    folder = cache_folder() / f"onnx-torch-{torch.__version__}"
     path = folder / f"{digest(weights)}.onnx"
     if not path.is_file():
         print(f"exporting {weights} to {path}, once", file=sys.stderr)

@@ -274,7 +274,7 @@ def test_a_page_in_place_of_an_archive_is_not_taken(
     server: Server, tmp_path: Path, waits: Waits
 ) -> None:
     server.files["a.tar"] = b"<html>log in first</html>"
-    with pytest.raises(UserError, match="it sent a web page in place of the archive"):
+    with pytest.raises(UserError, match="it sent a web page in place of the file"):
         fetch(archive(server, sha256=None, size=None), tmp_path, waits.patience())
     assert list(tmp_path.iterdir()) == []
 
@@ -432,7 +432,7 @@ def test_a_firewalls_page_moves_on_to_the_next_address_and_says_so(
         urls = [server.url("blocked/a.tar"), server.url("mirror/a.tar")]
         path = fetch(Archive(name="a.tar", urls=urls, **known), tmp_path, waits.patience())
     assert path.read_bytes() == DATA
-    assert f"{urls[0]}: it sent a web page in place of the archive" in capsys.readouterr().err
+    assert f"{urls[0]}: it sent a web page in place of the file" in capsys.readouterr().err
 
 
 def test_an_alternative_of_another_format_stands_in(tmp_path: Path, waits: Waits) -> None:

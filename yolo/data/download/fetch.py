@@ -9,9 +9,10 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from yolo.data.archives.reader import Archives, Limits
@@ -71,7 +72,7 @@ def fetch(
     for file in _files(archive):
         for url in file.urls:
             try:
-                _fetch_from(url, file, _part(file, folder), patience, limits)
+                complete(url, file, _part(file, folder), patience, limits)
             except TransferError as error:
                 print(f"{url}: {error}", file=sys.stderr)
                 reasons.append(f"  {url}: {error}")
@@ -120,15 +121,24 @@ def _keep(file: PublishedFile, folder: Path) -> Path:
     return path
 
 
-def _fetch_from(
-    url: str, archive: PublishedFile, part: Path, patience: Patience, limits: Limits | None
+def complete(
+    url: str,
+    archive: PublishedFile,
+    part: Path,
+    patience: Patience,
+    limits: Limits | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Complete `part` from one address and verify it; `TransferError` when that cannot be done."""
+    """Complete the file `part` from one address and verify it; resume and retry on the way.
+
+    `headers` are sent over HTTP. Raises `TransferError` when no more can be done; `part` and its
+    note may be left then.
+    """
     failures = most = 0
     while True:
         resumed = False
         try:
-            resumed = _transfer(url, archive, part, patience)
+            resumed = _transfer(url, archive, part, patience, headers)
             _verify(archive, part, limits)
             return
         except _WrongContent as error:
@@ -152,14 +162,16 @@ def _fetch_from(
         patience.sleep(wait)
 
 
-def _transfer(url: str, archive: PublishedFile, part: Path, patience: Patience) -> bool:
+def _transfer(
+    url: str, archive: PublishedFile, part: Path, patience: Patience, headers: Mapping[str, str]
+) -> bool:
     """Append what is missing to `part`; return whether some of it was there before."""
     validator = _prepare(url, archive, part)
     offset = _size(part)
     if archive.size is not None and offset == archive.size:
         return True
     timeouts = (patience.connect_timeout, patience.read_timeout)
-    with open_at(url, offset, validator, timeouts) as body:
+    with open_at(url, offset, validator, timeouts, headers) as body:
         if None not in (archive.size, body.total) and body.total != archive.size:
             size = f"it has {body.total} bytes, {archive.size} are expected"
             page = _WEB_PAGE if _is_page(next(iter(body.chunks), b"")) else ""
@@ -230,7 +242,7 @@ def _verify(archive: PublishedFile, path: Path, limits: Limits | None) -> None:
         raise _WrongContent(f"what it sent is no archive ({error})") from None
 
 
-_WEB_PAGE = "it sent a web page in place of the archive: "
+_WEB_PAGE = "it sent a web page in place of the file: "
 
 
 def _is_page(head: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Open a remote file from an offset on: HTTP through requests, any other address through fsspec."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,7 +51,11 @@ class Body:
 
 @contextmanager
 def open_at(
-    url: str, offset: int, validator: str | None, timeouts: tuple[float, float]
+    url: str,
+    offset: int,
+    validator: str | None,
+    timeouts: tuple[float, float],
+    headers: Mapping[str, str],
 ) -> Iterator[Body]:
     """Ask for the bytes from `offset` on, of the version that `validator` names if it is given.
 
@@ -62,13 +66,14 @@ def open_at(
         offset: bytes that are there already.
         validator: of the version that they belong to.
         timeouts: seconds to connect, seconds without a byte.
+        headers: sent over HTTP besides our own.
 
     Raises:
         TransferError: here, or while the chunks are read.
     """
     try:
         if url.startswith(("http://", "https://")):
-            with _open_http(url, offset, validator, timeouts) as body:
+            with _open_http(url, offset, validator, timeouts, headers) as body:
                 yield body
         else:
             with _open_fsspec(url, offset, validator) as body:
@@ -81,10 +86,14 @@ def open_at(
 
 @contextmanager
 def _open_http(
-    url: str, offset: int, validator: str | None, timeouts: tuple[float, float]
+    url: str,
+    offset: int,
+    validator: str | None,
+    timeouts: tuple[float, float],
+    more: Mapping[str, str],
 ) -> Iterator[Body]:
     # the bytes as they are stored: a .tar.gz must not be inflated on the way
-    headers = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", **more}
     if offset:
         headers["Range"] = f"bytes={offset}-"
         if validator:
