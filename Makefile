@@ -1,30 +1,33 @@
-# From a clone to results: `make repro`. Needs Python 3.11, git and make.
+# From a clone to results: `make repro`. Needs Python 3.11 or newer, git and make.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-ci test-full lint deps lock clean
+.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-ci test-full lint deps lock lock-check clean
 
-# the first Python 3.11 that runs, and uv if it runs: a name on the PATH may be an empty shim
-PYTHON ?= $(shell for name in python3.11 python3 python; do \
-	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
-	&& command -v $$name && break; done)
+# what the lock is for, newest first
+VERSIONS := 3.14 3.13 3.12 3.11
+NAMES := $(VERSIONS:%=python%) python3 python
+# the newest of them that runs, and uv if it runs: a name on the PATH may be an empty shim
+PYTHON ?= $(shell for name in $(NAMES); do \
+	$$name -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv)' $(VERSIONS) \
+	2>/dev/null && command -v $$name && break; done)
 UV ?= $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),build/uv/bin/uv)
 BIN := .venv/bin
 READY := .venv/ready
-COMPILE := pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock"
+COMPILE := pip compile --quiet pyproject.toml --universal --python-version $(lastword $(VERSIONS)) \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 # Where this is set, every start of a stage compiles thousands of files of torch, Prefect and Great
 # Expectations again, half a minute in all.
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv from the hash-pinned lock
 
 $(READY): requirements.lock pyproject.toml | $(UV)
-	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(or $(PYTHON),3.11) .venv
+	@[ -x $(BIN)/python ] || $(UV) venv --quiet --python $(or $(PYTHON),$(lastword $(VERSIONS))) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m stages.project.plots_page
@@ -37,9 +40,10 @@ bench-setup: .venv/bench ## add what the benchmarks compare with
 	@touch $@
 
 build/uv/bin/uv:
-	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 found; install it, or uv" >&2; exit 1; }
-	@$(PYTHON) -m pip --version >/dev/null || { echo "error: install pip or uv" >&2; exit 1; }
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target build/uv uv
+	@[ -n "$(PYTHON)" ] || { echo "error: none of Python $(VERSIONS) found; install one, or uv" >&2; exit 1; }
+	@for name in "$(PYTHON)" $(NAMES); do "$$name" -m pip --version >/dev/null 2>&1 || continue; \
+		exec "$$name" -m pip install --quiet --disable-pip-version-check --target build/uv uv; done; \
+	echo "error: install uv, or pip for $(PYTHON)" >&2; exit 1
 
 repro: $(READY) ## run the pipeline; only what is stale runs
 	$(BIN)/dvc repro
@@ -110,7 +114,19 @@ audit: $(READY) ## look the lock up in the database of known vulnerabilities (ne
 		echo "audit: vulnerabilities are listed above; without such a list the database" \
 		"was not reached and nothing was checked" >&2; exit $$status; }
 
-lock: | $(UV) ## resolve pyproject.toml anew into the two hash-pinned locks
+# The one package that has no wheel is pure Python. The target folder is never made.
+DRY_INSTALL := pip install --quiet --dry-run --no-deps --require-hashes --target build/nowhere \
+	--only-binary :all: --no-binary antlr4-python3-runtime
+PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
+
+lock-check: | $(UV) ## look up the lock's wheels for every Python and platform (needs the network)
+	@status=0; for platform in $(PLATFORMS); do for version in $(VERSIONS); do \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) $(DRY_INSTALL) --python-version $$version \
+			--python-platform $$platform -r requirements.lock \
+		&& echo "Python $$version, $$platform: complete" \
+		|| { echo "Python $$version, $$platform: see above" >&2; status=1; }; done; done; exit $$status
+
+lock: | $(UV) ## resolve pyproject.toml anew into the two hash-pinned locks, for all Pythons and platforms
 	$(UV) $(COMPILE) --extra dev -o requirements.lock
 	$(UV) $(COMPILE) --extra dev --extra bench -c requirements.lock -o benchmarks/requirements.lock
 

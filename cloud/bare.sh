@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One run on a machine that has nothing but Python 3.11, git and make: a rented GPU, any SSH box.
+# One run on a machine that has nothing but Python 3.11 or newer, git and make: a rented GPU, any SSH box.
 #     bash bare.sh REPOSITORY REVISION [ARGUMENTS OF stages.flow.flow...]
 # Clones the revision, makes the environment from the lock, fetches what stale stages read, runs
 # them, sends results to the DVC remote and the record to a branch runs/<date>. Run again after an

@@ -32,8 +32,21 @@ def test_the_hosted_checks_call_lint_and_test() -> None:
     assert set(called) <= targets()
     steps = [step["run"] for step in job["steps"] if "run" in step]
     assert "make ${{ matrix.target }}" in steps
-    version = next(s["with"]["python-version"] for s in job["steps"] if "setup-python" in str(s))
-    assert f"python{version}" in (ROOT / "Makefile").read_text()
+    locked = re.search(r"^VERSIONS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert locked
+    newest, *_, lowest = locked[1].split()
+    assert job["strategy"]["matrix"]["python"] == [lowest, newest]
+
+
+def test_the_lock_is_for_every_python_and_platform() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pinned = re.findall(r"^(\S+)==\S+(.*) \\$", lock, re.MULTILINE)
+    markers = {name: marker for name, marker in pinned}
+    assert "sys_platform == 'linux'" in markers["triton"]
+    assert "sys_platform == 'win32'" in markers["pywin32"]
+    assert "python_full_version < '3.12'" in markers["importlib-metadata"]
+    assert not markers["torch"].strip()
 
 
 def test_the_documented_order_of_imports_is_the_tested_one() -> None:
