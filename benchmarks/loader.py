@@ -41,6 +41,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import albumentations as A
 import cv2
+import datasets
 import numpy as np
 import simplejpeg
 import torch
@@ -52,7 +53,6 @@ from torchvision.datasets import ImageFolder, VOCDetection
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-import datasets
 from yolo.data.loading import augment
 from yolo.data.loading.loader import SampleKey, load
 from yolo.data.store import images
