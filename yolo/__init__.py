@@ -3,10 +3,16 @@
 `yolo.load("models/detector.safetensors").predict("photo.jpg")` gives boxes, scores and labels.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yolo.hub import load as load
+
+# OpenMP reads this when PyTorch is imported. Threads that wait for each other then sleep at once.
+# By default they spin for milliseconds, hundreds of times in a training step, and where other
+# programs run, the thread that they wait for does not get their core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def __getattr__(name: str) -> Any:

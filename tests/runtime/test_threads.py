@@ -1,6 +1,8 @@
 """Work on several things side by side."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -45,3 +47,22 @@ def test_a_forked_process_has_threads_of_its_own(threads: int) -> None:
     if child == 0:
         os._exit(0 if parallel_map(str, range(3)) == ["0", "1", "2"] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, threads
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch brings GNU's OpenMP on Linux only")
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")],
+)
+def test_threads_that_wait_sleep_unless_the_user_wants_them_to_spin(
+    own: dict[str, str], expected: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    shown = subprocess.run(
+        [sys.executable, "-c", "import yolo.runtime.threads"],
+        env=environment | own | {"OMP_DISPLAY_ENV": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert f"OMP_WAIT_POLICY = '{expected}'" in shown
