@@ -11,7 +11,8 @@ and ImageFolder layouts); without it, images of 500 x 375 are made. Three kinds 
   by up to a fifth, in or out, resize, flip, hue 0.1, saturation, exposure 1.5, boxes moved along.
   Classification (224): a random square crop, flip, the same colours. torchvision has no crop that
   reaches out of the image; there it is `RandomResizedCrop`, which leaves out the border's work.
-  `colours left to a GPU` is what our loader does where there is one: 8-bit pixels, one copy.
+  `decode only` is what our loader does where there is a GPU, which crops, resizes, flips and
+  recolours: 8-bit pixels of any size in one tensor, and the boxes. It is no float batch yet.
 
 All contenders run in this process and its workers, which may use `--cores` cores and no more (one
 core: no workers, else a worker per core), one after the other in every round; the table has the
@@ -304,7 +305,10 @@ def sampled(pictures: Pictures, size: int, workers: int) -> dict[str, Work]:
     return {
         "ours": lambda: ours(pictures, size, workers),
         "ours, from decoded pixels": lambda: ours(pictures, size, workers, decoded=True),
-        "ours, colours left to a GPU": lambda: ours(pictures, size, workers, on_cpu=False),
+        "ours, decode only": lambda: ours(pictures, size, workers, for_gpu=True),
+        "ours, decode only, from decoded pixels": lambda: ours(
+            pictures, size, workers, decoded=True, for_gpu=True
+        ),
         BASELINE: lambda: batched(Mapped(count, from_file)),
         "Hugging Face datasets + albumentations": lambda: batched(Mapped(count, from_hugging_face)),
         # One shard is one worker's: with more workers this contender would gain nothing.
@@ -315,7 +319,7 @@ def sampled(pictures: Pictures, size: int, workers: int) -> dict[str, Work]:
 
 
 def ours(
-    pictures: Pictures, size: int, workers: int, decoded: bool = False, on_cpu: bool = True
+    pictures: Pictures, size: int, workers: int, decoded: bool = False, for_gpu: bool = False
 ) -> Iterator[int]:
     colours = {"flip": True, "hue": HUE, "saturation": SATURATION, "exposure": EXPOSURE}
     split = pictures.split
@@ -329,12 +333,14 @@ def ours(
             split, size, ClassifierAugmentation(**crops, **colours), 0
         )
         collate = classification.collate
+    if for_gpu:
+        samples = samples.for_device(torch.device("cuda"))
     if decoded:
         samples = RawSamples(samples, pictures.pixels)
     order = np.random.default_rng(0).permutation(len(pictures)).tolist()
     places = [[(0, k) for k in order[n : n + BATCH]] for n in range(0, len(order), BATCH)]
     for batch in load(samples, places, collate, workers):
-        yield len(augment.recolour(batch.images, batch.colour) if on_cpu else batch.images)
+        yield len(batch.names if for_gpu else batch.inputs())
 
 
 def stack(rows: list[Any]) -> Any:

@@ -190,10 +190,9 @@ class Turns:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
 
-    def batches(self, sampler: BatchSampler, workers: int) -> Iterator[Any]:
+    def batches(self, sampler: BatchSampler, workers: int, device: torch.device) -> Iterator[Any]:
         """Our batches; what passes between a turn's first and the end of its last is ours."""
-        device = next(self._task.model.parameters()).device
-        loaded = iter(self._task.batches(sampler, workers))
+        loaded = iter(self._task.batches(sampler, workers, device))
         while True:
             for _ in range(self._skip):
                 yield next(loaded)

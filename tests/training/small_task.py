@@ -69,7 +69,7 @@ class Regression:
         self._happening = happening or (lambda update: None)
         self._updates = 0
 
-    def batches(self, sampler, workers):
+    def batches(self, sampler, workers, device):
         return load(Points(), sampler, collate, workers)
 
     def inputs(self, batch):

@@ -119,8 +119,10 @@ class _TimedTask:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
 
-    def batches(self, sampler: BatchSampler, workers: int) -> Iterator[_TimedBatch]:
-        loaded: Iterable[Any] = self._task.batches(sampler, workers)
+    def batches(
+        self, sampler: BatchSampler, workers: int, device: torch.device
+    ) -> Iterator[_TimedBatch]:
+        loaded: Iterable[Any] = self._task.batches(sampler, workers, device)
         iterator = iter(loaded)
         while True:
             self._clock.begin("loading")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.errors import UserError
@@ -21,6 +22,7 @@ from yolo.runtime.threads import parallel_map
 SampleKey = tuple[int, int]
 """(epoch, index): an image of the split, drawn in an epoch."""
 Sample = TypeVar("Sample")
+_HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,12 @@ def load(
     batches: Sampler[list[SampleKey]] | Sequence[list[SampleKey]],
     collate: Callable[[list[Sample]], Any],
     workers: int,
+    device: torch.device = _HOST,
 ) -> Iterator[Any]:
     """Iterate over collated batches, decoded by `workers` processes.
 
-    With 0 workers this process decodes them itself, in as many threads as it computes with.
+    With 0 workers this process decodes them itself, in as many threads as it computes with. For a
+    GPU the batches are in pinned memory.
 
     Raises:
         UserError: Raised by `samples`, also in a worker.
@@ -85,6 +89,7 @@ def load(
         collate_fn=collate,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
         worker_init_fn=_start_worker,
     )
     try:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from yolo.data.loading import augment, batch
 from yolo.data.loading.loader import SampleKey
+from yolo.data.loading.on_device import View
 from yolo.data.store.clean_set import Split
 from yolo.params.detect_train import DetectorAugmentation
 from yolo.training.detect_train import augment_boxes
@@ -15,7 +16,7 @@ from yolo.training.detect_train import augment_boxes
 
 @dataclass(frozen=True)
 class Sample(batch.Sample):
-    """One warped image and its boxes in random order."""
+    """One image and its boxes, as they lie in the warped image, in random order."""
 
     boxes: np.ndarray
     """(n, 5) float32: class, cx, cy, w, h relative to the image."""
@@ -57,9 +58,9 @@ class TrainingSamples(batch.ImageSamples[Sample]):
         )
         boxes = boxes[~self._split.difficult(index)]
         boxes = augment_boxes.move_boxes(boxes, crop, width, height, flip, vertical_flip)
-        warped = augment.warp(image, crop, self._size, flip, vertical_flip)
+        pixels, left = self._warp(image, View(crop, self._size, flip, vertical_flip))
         # The first box of a grid cell becomes its target: a random one.
-        return Sample(name, warped, colour, rng.permutation(boxes))
+        return Sample(name, pixels, left, colour, rng.permutation(boxes))
 
 
 def collate(samples: list[Sample]) -> Batch:

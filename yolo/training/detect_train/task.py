@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from yolo.data.loading import augment
 from yolo.data.loading.loader import BatchSampler, load
 from yolo.data.store import images
 from yolo.data.store.clean_set import CleanSet
@@ -40,13 +40,13 @@ class Detection:
         self.images = len(train)
         self._found: list[Detected] = []
 
-    def batches(self, sampler: BatchSampler, workers: int) -> Iterable[Batch]:
-        """The micro-batches of `sampler`."""
-        return load(self._samples, sampler, collate, workers)
+    def batches(self, sampler: BatchSampler, workers: int, device: torch.device) -> Iterable[Batch]:
+        """The micro-batches of `sampler`, made for `device`."""
+        return load(self._samples.for_device(device), sampler, collate, workers, device)
 
     def inputs(self, batch: Batch) -> Tensor:
         """(N, 3, H, W) float RGB in [0, 1], the colours changed as drawn."""
-        return augment.recolour(batch.images, batch.colour)
+        return batch.inputs()
 
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The original's loss and its terms."""

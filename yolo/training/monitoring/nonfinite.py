@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from yolo.errors import UserError
@@ -31,7 +32,7 @@ def check(
     if failure is None:
         return
     update, terms = failure
-    batches = list(task.batches(batches_of(update), 0))
+    batches = list(task.batches(batches_of(update), 0, torch.device("cpu")))
     saved = ""
     if folder is not None:
         path = folder / failed_batch.FILE

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from yolo.data.loading import augment
 from yolo.data.loading.loader import load
 from yolo.training.pretrain.samples import ValidationSamples, collate
 
@@ -59,7 +58,7 @@ def predict(
     with torch.inference_mode():
         for loaded in load(samples, keys, collate, workers=0):
             batch = loaded.to(device)
-            logits = classifier(augment.recolour(batch.images, batch.colour)).float()
+            logits = classifier(batch.inputs()).float()
             best = logits.topk(min(K, logits.shape[1]), dim=1).indices
             label.append(loaded.labels.numpy())
             ranked.append(best.cpu().numpy())

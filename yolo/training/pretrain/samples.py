@@ -7,13 +7,14 @@ from torch import Tensor
 
 from yolo.data.loading import augment, batch
 from yolo.data.loading.loader import SampleKey
+from yolo.data.loading.on_device import View
 from yolo.data.store.clean_set import Split
 from yolo.params.pretrain import ClassifierAugmentation
 
 
 @dataclass(frozen=True)
 class Sample(batch.Sample):
-    """One cropped image and its class."""
+    """One image and its class."""
 
     label: int
 
@@ -47,8 +48,8 @@ class TrainingSamples(batch.ImageSamples[Sample]):
         )
         flip = wanted.flip and bool(rng.random() < 0.5)
         colour = augment.draw_colour(rng, wanted.hue, wanted.saturation, wanted.exposure)
-        cropped = augment.warp(image, crop, self._size, flip)
-        return Sample(name, cropped, colour, self._split.label(index))
+        pixels, left = self._warp(image, View(crop, self._size, flip))
+        return Sample(name, pixels, left, colour, self._split.label(index))
 
 
 class ValidationSamples(batch.ImageSamples[Sample]):
@@ -60,8 +61,8 @@ class ValidationSamples(batch.ImageSamples[Sample]):
         name, image = self._read(index)
         height, width = image.shape[:2]
         crop = augment.centre_crop(width, height)
-        cropped = augment.warp(image, crop, self._size, flip=False)
-        return Sample(name, cropped, (0.0, 1.0, 1.0), self._split.label(index))
+        pixels, left = self._warp(image, View(crop, self._size, flip=False))
+        return Sample(name, pixels, left, (0.0, 1.0, 1.0), self._split.label(index))
 
 
 def collate(samples: list[Sample]) -> Batch:

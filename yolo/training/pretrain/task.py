@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from yolo.data.loading import augment
 from yolo.data.loading.loader import BatchSampler, load
 from yolo.data.store.clean_set import CleanSet
 from yolo.model.classifier.classifier import Classifier
@@ -32,13 +32,13 @@ class Classification:
         self._validation = ValidationSamples(val, params.input_size)
         self.images = len(train)
 
-    def batches(self, sampler: BatchSampler, workers: int) -> Iterable[Batch]:
-        """The micro-batches of `sampler`."""
-        return load(self._samples, sampler, collate, workers)
+    def batches(self, sampler: BatchSampler, workers: int, device: torch.device) -> Iterable[Batch]:
+        """The micro-batches of `sampler`, made for `device`."""
+        return load(self._samples.for_device(device), sampler, collate, workers, device)
 
     def inputs(self, batch: Batch) -> Tensor:
         """(N, 3, H, W) float RGB in [0, 1], the colours changed as drawn."""
-        return augment.recolour(batch.images, batch.colour)
+        return batch.inputs()
 
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Mean cross-entropy (blas.c: softmax_x_ent_cpu)."""

@@ -33,8 +33,8 @@ class Task(Protocol):
         """The network."""
         ...
 
-    def batches(self, sampler: BatchSampler, workers: int) -> Iterable[Any]:
-        """The micro-batches of `sampler`, each a `Batch`."""
+    def batches(self, sampler: BatchSampler, workers: int, device: torch.device) -> Iterable[Any]:
+        """The micro-batches of `sampler`, each a `Batch` still on the host, made for `device`."""
         ...
 
     def inputs(self, batch: Any) -> Tensor:

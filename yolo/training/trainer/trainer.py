@@ -204,7 +204,7 @@ class Trainer:
             accelerator.process_index,
             accelerator.num_processes,
         )
-        return iter(self._task.batches(sampler, self._runtime.workers))
+        return iter(self._task.batches(sampler, self._runtime.workers, self._device))
 
     def _seed_dropout(self, update: int) -> None:
         """Make dropout, too, a function of the seed and the update."""
@@ -216,7 +216,7 @@ class Trainer:
         self._micro_batch = size
         self._network.train()
         sampler = self._whole_update(self._state.batch + 1)
-        batch = next(iter(self._task.batches(sampler, 0))).to(self._device)
+        batch = next(iter(self._task.batches(sampler, 0, self._device))).to(self._device)
         with self._accelerator.autocast():
             outputs = self._network(self._task.inputs(batch))
             losses = self._task.loss(outputs, batch)
