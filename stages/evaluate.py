@@ -1,10 +1,16 @@
 """Stage `evaluate`: score the detector on the test split."""
 
 import csv
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stages.common.entry import read_inputs, run
 from yolo.data.store import images
@@ -15,13 +21,17 @@ from yolo.evaluation.analysis.confusion import BACKGROUND
 from yolo.evaluation.report import detector_report, examples
 from yolo.files import digest, replacing, replacing_folder, write_json, write_metrics
 from yolo.metrics.inputs import read_truth, to_columns
+from yolo.metrics.voc_ap import Detections
 from yolo.model.detector.detector import load_detector
 from yolo.model.detector.predict import ImageArray, detect_split
 from yolo.model.network import weights
+from yolo.nested import flatten
 from yolo.params.base import View
 from yolo.params.evaluate import Evaluate
 from yolo.runtime import settings as runtime
 from yolo.runtime.device import pick_device
+from yolo.runtime.settings import Runtime
+from yolo.training.monitoring.tracking import Example, Tracker
 
 CLEAN = Path("data/clean/detection")
 DETECTOR = Path("models/detector.safetensors")
@@ -73,11 +83,12 @@ def main() -> None:
         image = images.decode(split.image(index), split.name(index))
         return images.resize(image, *split.size(index))
 
+    hashes = {str(path): digest(path) for path in (DETECTOR, split.path, CLEAN / "classes.json")}
     shown = examples.show(results, detections, wanted.pictures, split.name, read_published)
     origin = detector_report.Origin(
         card=weights.read_card(DETECTOR),
         parameters=wanted.model_dump(),
-        hashes={str(path): digest(path) for path in (DETECTOR, split.path, CLEAN / "classes.json")},
+        hashes=hashes,
     )
     page = detector_report.render(results, shown, origin)
 
@@ -91,10 +102,62 @@ def main() -> None:
         _write_curves(temporary, results)
     with replacing(REPORTS / "confusion.csv") as temporary:
         _write_confusion(temporary, results)
+    with replacing(REPORTS / "errors.csv") as temporary:
+        _write_errors(temporary, results)
     with replacing(REPORTS / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     write_json(REPORTS / "details.json", analysis.details(results))
     write_metrics(REPORTS / "metrics.json", analysis.headline(results))
+    track(
+        settings,
+        wanted.model_dump() | {"sha256": hashes},
+        analysis.details(results),
+        [
+            Example(
+                name=own.name,
+                image=read_published(own.number),
+                classes=clean.classes,
+                boxes=detections.box[rows := _rows_shown(detections, own.number, wanted)],
+                labels=detections.label[rows],
+                scores=detections.score[rows],
+                true_boxes=split.boxes(own.number),
+                true_labels=split.labels(own.number),
+            )
+            for own in shown
+        ],
+    )
+
+
+def track(
+    settings: Runtime,
+    made_of: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    shown: Sequence[Example],
+) -> None:
+    """Log the numbers and images to `runs/evaluate/` and to W&B; trouble is a warning.
+
+    An evaluation of the same weights, data and parameters (`made_of`) is the same W&B run.
+    """
+    if settings.tracking == "disabled":
+        return
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    folder = settings.runs / "evaluate" / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tracker = Tracker(folder, settings.tracking, "evaluate", made_of)
+    except OSError as error:
+        print(f"warning: the evaluation is not logged: {error}", file=sys.stderr)
+        return
+    tracker.log(0, {name: value for name, value in flatten(numbers) if value is not None})
+    tracker.log_examples(0, shown)
+    tracker.close()
+
+
+def _rows_shown(detections: Detections, image: int, wanted: Evaluate) -> NDArray[np.intp]:
+    """Rows of the detections in an image that the report draws."""
+    return np.flatnonzero(
+        (detections.image == image) & (detections.score > wanted.picture_threshold)
+    )
 
 
 def _write_curves(path: Path, results: analysis.Analysis) -> None:
@@ -115,6 +178,16 @@ def _write_confusion(path: Path, results: analysis.Analysis) -> None:
         found = results.confusion
         for pair in zip(found.actual.tolist(), found.predicted.tolist(), strict=True):
             writer.writerow([names[label] for label in pair])
+
+
+def _write_errors(path: Path, results: analysis.Analysis) -> None:
+    """Write what the N best detections of each class are, N being the number of its objects."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("class", "kind", "count"))
+        for name, own in zip(results.classes, results.anatomies, strict=True):
+            for kind, count in {"correct": own.correct, **own.false}.items():
+                writer.writerow((name, kind, count))
 
 
 if __name__ == "__main__":

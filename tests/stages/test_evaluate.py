@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb_file
 
 from stages import evaluate
 from yolo.data.store.clean_set import DETECTION_SCHEMA, Writer, split_path, write_classes
@@ -210,6 +211,56 @@ def test_the_outs_are_there_and_agree_with_each_other(
     pictures = [name for name in outs if name.startswith("pictures/")]
     assert len(pictures) == 9
     assert all(outs[name].startswith(b"\xff\xd8") for name in pictures)
+
+
+def test_the_errors_add_up_to_what_is_looked_at(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nearly_right moves boxes by up to 4 of 16 pixels and gives a fifth another class."""
+    monkeypatch.setattr(evaluate, "detect_split", nearly_right)
+    evaluate.main()
+    rows = list(csv.DictReader(Path("reports/evaluate/errors.csv").read_text().splitlines()))
+    kinds = ["correct", "localisation", "similar", "other", "background"]
+    assert [(row["class"], row["kind"]) for row in rows] == [(c, k) for c in CLASSES for k in kinds]
+    positives = json.loads(Path("reports/evaluate/details.json").read_text())["per_class"]
+    for name in CLASSES:
+        counts = [int(row["count"]) for row in rows if row["class"] == name]
+        assert 0 < sum(counts) <= positives[name]["positives"]
+    total = {kind: sum(int(row["count"]) for row in rows if row["kind"] == kind) for kind in kinds}
+    assert total["correct"] > 0 and total["other"] > 0
+    # these classes have no similar ones, and every detection lies on an object
+    assert total["similar"] == total["background"] == 0
+
+
+def test_numbers_and_images_go_to_wandb_offline(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLO_TRACKING", "offline")
+    monkeypatch.setattr(evaluate, "detect_split", nearly_right)
+    evaluate.main()
+    details = json.loads(Path("reports/evaluate/details.json").read_text())
+    (folder,) = Path("runs/evaluate").iterdir()
+    (file,) = folder.rglob("run-*.wandb")
+    (row,) = wandb_file.history(file)
+    assert row["voc07_map"] == pytest.approx(details["voc07_map"])
+    assert row["per_class.disc.voc_ap"] == pytest.approx(details["per_class"]["disc"]["voc_ap"])
+    assert len(row["examples.captions"]) == 9
+    assert wandb_file.config(file)["nms_iou"] == 0.5
+
+    # the same evaluation is the same run
+    evaluate.main()
+    assert list(Path("runs/evaluate").iterdir()) == [folder]
+    assert {path.name for path in folder.rglob("run-*.wandb")} == {file.name}
+
+
+def test_trouble_with_the_log_is_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("YOLO_TRACKING", "offline")
+    Path("runs").write_text("a file where the folder should be")
+    evaluate.main()
+    assert "warning: the evaluation is not logged" in capsys.readouterr().err
+    assert Path("reports/evaluate/metrics.json").is_file()
 
 
 def test_the_page_needs_no_other_file(project: Path) -> None:

@@ -22,12 +22,17 @@ plots:
       x: recall
       y:
         curves.csv: loss
+  - Errors:
+      template: errors
+      x: count
+      y:
+        errors.csv: class
 """
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A DVC project with two plots and this project's own template, the current folder."""
+    """A DVC project with three plots and this project's own template, the current folder."""
     templates = Path(__file__).resolve().parents[3] / ".dvc/plots"
     shutil.copytree(templates, tmp_path / ".dvc/plots")
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
@@ -35,6 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "curves.csv").write_text(
         "batch,loss,coord,recall,class\n1,0.9,0.5,0.1,cat\n2,0.4,0.3,0.7,cat\n"
     )
+    (tmp_path / "errors.csv").write_text("class,kind,count\ncat,correct,3\ncat,other,1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plots_page, "PAGE", tmp_path / "page.html")
     return tmp_path
@@ -52,7 +58,7 @@ def test_plots_are_drawn_without_a_network(project: Path) -> None:
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((project / "dvc_plots/index.html").as_uri())
-        page.wait_for_function("document.querySelectorAll('canvas, svg.marks').length == 2")
+        page.wait_for_function("document.querySelectorAll('canvas, svg.marks').length == 3")
         browser.close()
     assert not errors
     assert not [url for url in asked if url.startswith("http")]

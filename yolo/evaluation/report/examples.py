@@ -31,6 +31,8 @@ class Example:
     """A test image with boxes, as a JPEG file."""
 
     kind: str
+    number: int
+    """Number of the image in the split."""
     name: str
     """Name of the image."""
     file: str
@@ -68,6 +70,7 @@ def show(
             results.append(
                 Example(
                     kind=kind,
+                    number=image,
                     name=name(image),
                     file=f"{kind}-{place:02d}-{stem}.jpg",
                     caption=_caption(analysis, image),

@@ -1,6 +1,6 @@
-"""The log of a training: JSON lines always, Weights & Biases if it is on.
+"""The log of a training or evaluation: JSON lines always, Weights & Biases if it is on.
 
-An error in tracking is printed as a warning and never stops a training.
+An error in tracking is printed as a warning and never stops a stage.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ class Example:
 
 
 class Tracker:
-    """Log of one training. A resumed training continues the same W&B run.
+    """Log of one stage. A resumed training continues the same W&B run.
 
-    W&B starts with the first numbers, because Accelerate, which calls it, must be set up by then.
+    W&B starts with the first numbers, when a training has set up Accelerate, which calls W&B.
     """
 
     def __init__(
@@ -145,8 +145,11 @@ def _start_wandb(folder: Path, mode: Tracking, stage: str, settings: Mapping[str
     # Set before the import: neither crash reports nor chatter.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     os.environ.setdefault("WANDB_SILENT", "true")
+    from accelerate import PartialState
     from accelerate.tracking import WandBTracker
 
+    # an evaluation has not set Accelerate up; in a training this does nothing
+    PartialState()
     id_file = folder / _RUN_ID
     if not id_file.exists():
         id_file.write_text(uuid.uuid4().hex[:8], encoding="utf-8")

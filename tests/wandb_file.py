@@ -6,16 +6,26 @@ with a head of 7 bytes, sum, length and kind (1 whole, 2 first, 3 middle, 4 last
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 _BLOCK, _HEAD = 32768, 7
 _WHOLE, _LAST = 1, 4
+_SECONDS = 60.0
 
 
-def records(path: Path) -> Iterator[Any]:
-    """The records of a file."""
+def records(path: Path) -> list[Any]:
+    """The records of a finished run. W&B's own process may write on when `finish` has returned."""
+    deadline = time.monotonic() + _SECONDS
+    while not (found := list(_written(path))) or not found[-1].HasField("exit"):
+        assert time.monotonic() < deadline, f"{path} has no end"
+        time.sleep(0.05)
+    return found
+
+
+def _written(path: Path) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
     data = path.read_bytes()
