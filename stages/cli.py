@@ -57,10 +57,13 @@ def why(
         list[str] | None, typer.Argument(metavar="[STAGE]…", help="Default: all stages.")
     ] = None,
 ) -> None:
-    """Show which stages are stale and what changed."""
+    """Show which stages are stale, what changed, and what they took last time."""
+    from stages.registry import ledger
     from stages.repro.plan import read_plan
 
-    print(read_plan(stages or ()).table())
+    plan = read_plan(stages or ())
+    took = {name: ledger.words(row) for name, row in ledger.last_of_stages(plan.root).items()}
+    print(plan.table(took))
 
 
 @app.command()

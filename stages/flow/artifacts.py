@@ -11,10 +11,9 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from stages.flow.metrics import Metrics, metric_rows, price, read_metrics, stage_rows
+from stages.flow.metrics import Metrics, metric_rows, read_metrics, stage_rows
 from stages.registry.release_gate import ReleaseDecision
 from stages.repro.run import Run
-from yolo.runtime.settings import Runtime
 
 _REPORT = Path("reports/evaluate/report.html")
 _PICTURES = Path("reports/evaluate/pictures")
@@ -27,11 +26,10 @@ def publish(
     run: Run,
     before: Metrics,
     decision: ReleaseDecision | None,
-    settings: Runtime,
     logger: logging.Logger,
 ) -> None:
     """Publish the artifacts; one that fails is logged and fails nothing else."""
-    parts: list[Callable[[], None]] = [lambda: _stages(run, settings.price_per_hour)]
+    parts: list[Callable[[], None]] = [lambda: _stages(run)]
     if run.changed():
         parts += [lambda: _metrics(run, before), lambda: _report(run)]
         parts += [lambda path=path: _picture(path) for path in _pictures(run)]
@@ -44,12 +42,13 @@ def publish(
             logger.warning(run.redact(f"an artifact could not be published: {error}"))
 
 
-def _stages(run: Run, price_per_hour: float | None) -> None:
-    rows = stage_rows(run, price_per_hour)
+def _stages(run: Run) -> None:
+    rows = stage_rows(run)
     seconds = sum(row["seconds"] for row in rows)
     total = f"{seconds:.0f} s in stages"
-    if price_per_hour is not None:
-        total += f", {price(seconds, price_per_hour):.2f} at {price_per_hour:g} an hour"
+    price = run.budget.price(seconds)
+    if price is not None:
+        total += f", {price:.2f} at {run.budget.price_per_hour:g} an hour"
     create_table_artifact(rows, key="stages", description=f"What ran and why. {total}")
 
 

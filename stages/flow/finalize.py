@@ -10,13 +10,11 @@ from stages.flow import metrics as numbers
 from stages.flow.notify import Notifier
 from stages.flow.publish import Destination, keep, output_logger, record_interrupted
 from stages.repro.run import Run
-from yolo.runtime.settings import Runtime
 
 
 def finalize(
     run: Run,
     before: numbers.Metrics,
-    settings: Runtime,
     notifier: Notifier,
     destination: Destination,
     cancelled: Callable[[], bool],
@@ -28,7 +26,6 @@ def finalize(
     Args:
         run: The stages with their outcomes.
         before: The metrics before the run.
-        settings: The price for an hour is read.
         notifier: Hears how the run ended.
         destination: Where results go.
         cancelled: Whether the run has been cancelled by now.
@@ -36,9 +33,9 @@ def finalize(
     problems: list[str] = []
     decision = None
     # also after a failure, and when nothing ran: an earlier run may have failed to push
-    if (run.changed() or destination.push) and not cancelled():
+    if (run.attempted() or destination.push) and not cancelled():
         problems, decision = keep(run, destination)
-    artifacts.publish(run, before, decision, settings, output_logger())
+    artifacts.publish(run, before, decision, output_logger())
     if cancelled():
         message = f"the run was cancelled; {record_interrupted(run, destination)}"
         notifier.send("interrupted", message)

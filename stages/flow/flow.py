@@ -45,6 +45,7 @@ from stages.flow.publish import (
     record_interrupted,
 )
 from stages.flow.server import TemporaryServer
+from stages.repro.budget import Budget
 from stages.repro.dvc_locks import release_stale
 from stages.repro.imports import update_imports
 from stages.repro.plan import read_plan
@@ -93,7 +94,7 @@ def reproduce(
     logger, redact = output_logger(), Redactor()
     webhook = Webhook(webhook_address() if notify and not dry else None, logger)
     try:
-        settings = runtime.from_environment()
+        budget = Budget.of(runtime.from_environment())
         root = _project_root()
         for line in release_stale(root):
             logger.info(line)
@@ -113,9 +114,10 @@ def reproduce(
         return Failed(message=message)
     if any(stage.stale for stage in plan.stages):
         logger.info(redact(plan.table()))
-    run, watch = Run(plan, force=force, pull=pull, redact=redact), Watch()
+    run = Run(plan, force=force, pull=pull, redact=redact, budget=budget)
+    watch = Watch()
     before = metrics.read_metrics(plan)
-    notifier = Notifier(webhook, run, settings.price_per_hour)
+    notifier = Notifier(webhook, run)
     notifier.send("started", f"{sum(stage.stale for stage in plan.stages)} stages are stale")
     if new_data:
         notifier.send("data_changed", f"new at its source: {', '.join(new_data)}")
@@ -123,7 +125,7 @@ def reproduce(
         with watch.over(run.running):
             _run_stages(run, notifier, destination)
             logger.info(run.summary())
-            return finalize(run, before, settings, notifier, destination, lambda: watch.cancelled)
+            return finalize(run, before, notifier, destination, lambda: watch.cancelled)
     except BaseException:
         # an interrupted flow must leave no trainer behind
         run.running.end_all()

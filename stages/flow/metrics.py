@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stages.registry import ledger
 from stages.repro.plan import Plan
 from stages.repro.run import Run
 from yolo.nested import flatten
@@ -38,7 +39,7 @@ def metric_rows(before: Metrics, now: Metrics) -> list[Row]:
     ]
 
 
-def stage_rows(run: Run, price_per_hour: float | None) -> list[Row]:
+def stage_rows(run: Run) -> list[Row]:
     """A row per stage: what came of it, why it was run, time, attempts, price."""
     rows = []
     below = run.plan.below_stale()
@@ -53,15 +54,31 @@ def stage_rows(run: Run, price_per_hour: float | None) -> list[Row]:
             "seconds": round(stage.attempts.seconds, 1),
             "attempts": stage.attempts.count,
         }
-        if price_per_hour is not None:
-            row["price"] = price(row["seconds"], price_per_hour)
+        if run.budget.price_per_hour is not None:
+            row["price"] = run.budget.price(row["seconds"])
         rows.append(row)
     return rows
 
 
-def price(seconds: float, per_hour: float) -> float:
-    """What `seconds` cost, in the currency of `per_hour`."""
-    return round(seconds / 3600 * per_hour, 4)
+def ledger_rows(run: Run, commit: str) -> list[ledger.Row]:
+    """A row for the ledger per stage that was started; `commit`: from which the run started."""
+    rows = []
+    for name in run.attempted():
+        stage = run.stages[name]
+        seconds = round(stage.attempts.seconds, 1)
+        price = run.budget.price(seconds)
+        rows.append(
+            ledger.Row(
+                commit=commit,
+                stage=name,
+                fingerprint=stage.ending.fingerprint if stage.ending else "",
+                device=stage.ending.device if stage.ending else "",
+                seconds=f"{seconds:.1f}",
+                price="" if price is None else f"{price:.4f}",
+                outcome=stage.outcome or ledger.INTERRUPTED,
+            )
+        )
+    return rows
 
 
 def _numbers(document: Any) -> Iterator[tuple[str, float]]:

@@ -61,15 +61,13 @@ class Webhook:
 class Notifier:
     """Tells a webhook of the events of one run, each with the state of every stage."""
 
-    def __init__(self, webhook: Webhook, run: Run, price_per_hour: float | None):
-        """`price_per_hour`: of the machine; None leaves prices out."""
-        self._webhook, self._run, self._price = webhook, run, price_per_hour
+    def __init__(self, webhook: Webhook, run: Run):
+        self._webhook, self._run = webhook, run
 
     def send(self, event: Event, text: str, **more: Any) -> None:
         """Send one event; `more` becomes part of the message."""
         title = f"{flow_run.name or 'reproduce'} {event.replace('_', ' ')}"
-        stages = stage_rows(self._run, self._price)
-        details = {"run": flow_run.ui_url, "stages": stages, **more}
+        details = {"run": flow_run.ui_url, "stages": stage_rows(self._run), **more}
         self._webhook.send(event, self._run.redact(f"{title}: {text}"), details)
 
 

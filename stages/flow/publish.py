@@ -5,7 +5,8 @@ Each step is a Prefect task.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from stages.flow.metrics import ledger_rows
 from stages.flow.record import commit_results, is_unrecorded, tag_version
+from stages.registry import ledger
 from stages.registry.release_gate import Bump, ReleaseDecision
 from stages.registry.versions import STAGES_OF_RELEASE
 from stages.repro import git
 from stages.repro.plan import Plan
 from stages.repro.run import Run, StageFailed, StageRun
 from yolo.errors import UserError
+from yolo.files import replacing
 
 Record = Literal["none", "experiment", "branch"]
 Release = Literal["none", Bump]
@@ -93,7 +97,9 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], ReleaseDecision | No
     if wanted.push:
         sending += _step(run, "push", push, _RETRIES)
     may_record = wanted.record != "none" and not sending
-    if may_record and (run.changed() or is_unrecorded(run.plan)):
+    # a run that made nothing has a record for what it cost
+    cost = run.attempted() if wanted.record == "branch" else []
+    if may_record and (run.changed() or cost or is_unrecorded(run.plan)):
         sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
     if sending and decision and decision.tag:
         decision = ReleaseDecision(None, f"{decision.reason}; but {sending[0]}")
@@ -116,24 +122,25 @@ def push_stage(run: Run, stage: StageRun, wanted: Destination) -> None:
 
 
 def record_interrupted(run: Run, wanted: Destination) -> str:
-    """Record the finished stages of a run that was ended; return where, in words for the user.
+    """Record what a run that was ended finished and cost; return where, in words for the user.
 
     Nothing new can be started by then, and little time is left: a branch alone is written, and only
     if all its results are in the DVC remote, when they should be.
     """
     made = [stage for stage in run.stages.values() if stage.has_new_result]
     unsent = [one.name for one in made if wanted.pushes(one) and not one.is_pushed]
-    if not made:
-        return "no stage had finished"
     if unsent:
         return f"not recorded, for {', '.join(unsent)} could not be pushed any more"
+    if not run.attempted():
+        return "no stage had started"
+    names = ", ".join(one.name for one in made) or "nothing"
     if wanted.record != "branch":
-        return f"finished and kept in this workspace: {', '.join(one.name for one in made)}"
+        return f"finished and kept in this workspace: {names}"
     try:
         where = _save_branch(run, wanted.push, None)
     except UserError as error:
         return f"not recorded: {run.redact(str(error))}"
-    return f"finished and recorded on {where}: {', '.join(one.name for one in made)}"
+    return f"finished and recorded on {where}: {names}"
 
 
 def _step(run: Run, name: str, step: Callable[[logging.Logger], str], retries: int) -> list[str]:
@@ -180,8 +187,11 @@ def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
     root = run.plan.root
     name = f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     # named, because without names DVC takes what lies there for the result of every stage
-    save = ["dvc", "exp", "save", "--force", "--name", name, *_made(run)]
-    run.command(save, logger, **git.author(root))
+    save = ["dvc", "exp", "save", "--force", "--name", name]
+    # what ran; when nothing did, the results of an earlier run are recorded
+    save += ["--include-untracked", ledger.FILE, *(run.changed() or run.with_result())]
+    with _content(root / ledger.FILE, _ledger(run)):
+        run.command(save, logger, **git.author(root))
     if push:
         run.command(["dvc", "exp", "push", git.remote_name(root), name], logger)
     return f"DVC experiment {name}"
@@ -190,10 +200,11 @@ def _save_experiment(run: Run, push: bool, logger: logging.Logger) -> str:
 def _save_branch(run: Run, push: bool, decision: ReleaseDecision | None) -> str:
     root = run.plan.root
     branch = f"runs/{datetime.now(UTC):%Y-%m-%d-%H%M%S}"
-    subject, card, tag = f"Run of {', '.join(_made(run))}", {}, None
+    more, tag = {ledger.FILE: _ledger(run)}, None
     if decision and decision.tag:
-        tag, card = decision.tag, {decision.card: decision.text}
-    commit = commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", card)
+        tag, more[decision.card] = decision.tag, decision.text
+    subject = f"Run of {', '.join(run.changed() or run.attempted() or run.with_result())}"
+    commit = commit_results(run.plan, branch, f"{subject}\n\n{run.summary()}\n", more)
     references = [f"{commit}:refs/heads/{branch}"]
     if tag:
         tag_version(root, tag, commit)
@@ -204,9 +215,26 @@ def _save_branch(run: Run, push: bool, decision: ReleaseDecision | None) -> str:
     return f"branch {branch}" + (f", tag {tag}" if tag else "")
 
 
-def _made(run: Run) -> list[str]:
-    """What ran; when nothing did, the results of an earlier run are recorded."""
-    return run.changed() or run.with_result()
+def _ledger(run: Run) -> str:
+    """The ledger of the commit from which the run started, with the run's rows."""
+    root = run.plan.root
+    commit = git.git("rev-parse", "HEAD", root=root)
+    return ledger.extended(git.read_at(commit, ledger.FILE, root), ledger_rows(run, commit))
+
+
+@contextmanager
+def _content(path: Path, text: str) -> Iterator[None]:
+    """Give a file this content while the block lasts."""
+    before = path.read_bytes() if path.exists() else None
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_bytes(before)
 
 
 def output_logger() -> logging.Logger:

@@ -68,7 +68,8 @@ def _found(own: Origin, commit: str, stage: str, entry: dict[str, Any], root: Pa
     file, metric = SCORES.get(own.card.get("kind", ""), ("", None))
     metrics = json.loads((file and read_at(commit, file, root)) or "{}")
     rows = ledger.parse(read_at(commit, ledger.FILE, root) or "")
-    row = next((row for row in reversed(rows) if row.stage == stage and row.outcome == "ran"), None)
+    ran = [row for row in rows if row.stage == stage and row.outcome == ledger.RAN]
+    row = ledger.whole(ran[-1], ledger.newest_first(root)) if ran else None
     return Origin(
         own.path,
         own.sha256,

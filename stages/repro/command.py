@@ -116,7 +116,7 @@ class Running:
             for line in process.lines():
                 on_line(line)
             code = process.wait()
-            if late.is_set():
+            if late.is_set() and code:
                 raise TimeoutError(f"not done after {time_out:g} s")
             return code
         finally:

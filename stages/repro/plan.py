@@ -1,6 +1,6 @@
 """What the pipeline would do and why: DVC's own graph and status, asked once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,15 +74,20 @@ class Plan:
                 reached.add(stage.name)
         return reached - stale
 
-    def table(self) -> str:
-        """One line per stage; under a stale one a line per reason."""
-        below = self.below_stale()
+    def table(self, took: Mapping[str, str] | None = None) -> str:
+        """One line per stage; under a stale one a line per reason.
+
+        `took`: stage → what it took last time, shown of stages that are or may become stale.
+        """
+        below, took = self.below_stale(), took or {}
         width = max((len(stage.name) for stage in self.stages), default=0)
         lines = []
         for stage in self.stages:
             state = "stale" if stage.stale else "up to date"
             if stage.name in below:
                 state = "may become stale"
+            if stage.name in took and (stage.stale or stage.name in below):
+                state += f"; took {took[stage.name]} last time"
             lines.append(f"{stage.name:<{width}}  {state}")
             lines.extend(f"{'':<{width}}    {change}" for change in stage.changes)
         return "\n".join(lines)

@@ -4,6 +4,7 @@ Nothing here knows Prefect.
 """
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from stages.common.exit_status import Ending
+from stages.common.exit_status import Attempt, Ending
+from stages.repro.budget import Budget
 from stages.repro.command import Running
 from stages.repro.plan import Plan, PlannedStage
 from stages.repro.redact import WEBHOOK_VARIABLE, Redactor
@@ -46,7 +48,7 @@ class StageFailed(Exception):
 
 
 class BudgetSpent(Exception):
-    """A stage stopped because its time is spent, with its state saved."""
+    """A stage stopped, or did not start, because its time or the run's money is spent."""
 
 
 @dataclass
@@ -72,6 +74,8 @@ class StageRun:
     attempts: Attempts = field(default_factory=Attempts)
     reason: str = ""
     """Text of the last failure; empty when the last attempt did not fail."""
+    ending: Ending | None = None
+    """What the last attempt said of itself, if the stage is a training."""
     is_pushed: bool = False
     """Whether this run has sent its results to the DVC remote."""
 
@@ -108,9 +112,13 @@ class Run:
         force: bool = False,
         pull: bool = False,
         redact: Redactor | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """`force`: run stages that are up to date, too; `pull`: fetch what stale stages read."""
+        """`force`: run stages that are up to date, too; `pull`: fetch what stale stages read;
+        `budget`: prices the time, and may limit it.
+        """
         self.plan, self.force, self.pull = plan, force, pull
+        self.budget = budget or Budget()
         self.redact = redact or Redactor()
         self.running = Running()
         self.stages = {planned.name: StageRun(planned) for planned in plan.stages}
@@ -123,6 +131,10 @@ class Run:
         """Whether `stage` was stale from the start or something right above it ran."""
         above = [self.stages[name] for name in stage.planned.upstream]
         return self.force or stage.planned.stale or any(one.has_new_result for one in above)
+
+    def attempted(self) -> list[str]:
+        """Names of the stages that were started."""
+        return [stage.name for stage in self.stages.values() if stage.attempts.count]
 
     def changed(self) -> list[str]:
         """Names of the stages that have new results."""
@@ -137,25 +149,29 @@ class Run:
 
         Raises:
             StageFailed: The attempt failed; `may_try_again` says whether another is due.
-            BudgetSpent: It stopped by itself.
+            BudgetSpent: It stopped by itself, or `YOLO_MAX_PRICE` is spent.
         """
         name, policy, past = stage.name, policy_of(stage.name), stage.attempts
         if past.count and not past.was_preempted:
             logger.info(f"attempt {past.count + 1} follows in {policy.delay:g} s")
             self.running.pause(policy.delay)
+        if self.budget.is_spent():
+            raise self._spent(stage, f"{name} was not started: YOLO_MAX_PRICE is spent")
         past.count += 1
         past.was_preempted = False
-        lines, ending = Lines(name, logger, self.redact), Ending(self.plan.root, name)
+        lines, attempt = Lines(name, logger, self.redact), Attempt(self.plan.root, name)
         started = time.monotonic()
         try:
             code = self.running.run(
                 self._command(name),
                 cwd=self.plan.root,
-                env=_environment() | ending.environment,
+                env=_environment() | attempt.environment,
                 on_line=lines.take,
-                time_out=policy.time_out,
+                time_out=self._seconds_left(policy.time_out),
             )
         except TimeoutError:
+            if self.budget.is_spent():
+                raise self._spent(stage, f"{name} was ended: YOLO_MAX_PRICE is spent") from None
             past.failures += 1
             limit = f"{name} was ended: one attempt may take {policy.time_out:g} s"
             raise self._failed(
@@ -163,17 +179,17 @@ class Run:
             ) from None
         finally:
             past.seconds += time.monotonic() - started
+            ending = attempt.ending()
+            stage.ending = ending or stage.ending
         if not code:
             stage.outcome, stage.reason = lines.outcome, ""
             return
-        status = ending.status()
+        status = ending.status if ending else None
         if status is None and code in _TOLD_TO_STOP:
             # before the training had begun, or while it starts: it had nothing to save
             status = PREEMPTED
         if status == BUDGET_SPENT:
-            stage.outcome = "BudgetSpent"
-            stage.reason = f"{name} stopped with its state saved: its budget is spent"
-            raise BudgetSpent(stage.reason)
+            raise self._spent(stage, f"{name} stopped with its state saved: its budget is spent")
         if status == PREEMPTED:
             past.preemptions += 1
             past.was_preempted = True
@@ -215,6 +231,17 @@ class Run:
             tries = f", {count} attempts" if count > 1 else ""
             lines.append(f"{stage.name:<{width}}  {stage.words}{took}{tries}")
         return "\n".join(lines)
+
+    def _seconds_left(self, time_out: float | None) -> float | None:
+        """How long an attempt may take, whose policy has that time-out."""
+        left = min(self.budget.seconds_left(), math.inf if time_out is None else time_out)
+        return None if left == math.inf else left
+
+    def _spent(self, stage: StageRun, reason: str) -> BudgetSpent:
+        if not self.running.ending:
+            stage.outcome = "BudgetSpent"
+        stage.reason = reason
+        return BudgetSpent(reason)
 
     def _failed(self, stage: StageRun, reason: str) -> StageFailed:
         if not self.running.ending:

@@ -15,6 +15,7 @@ from yolo.files import replacing, write_json, write_metrics
 from yolo.params.base import View
 from yolo.params.optimisation import Optimisation
 from yolo.runtime import settings as runtime
+from yolo.runtime.device import device_name, pick_device
 from yolo.runtime.state_upload import shared_states
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer.checkpoint import StateFolder, updates_of
@@ -60,7 +61,10 @@ def train(
         return
     sums, parameters = contents(stage), inputs.model_dump(mode="json")
     folder = StateFolder(settings.runs / stage, fingerprint(inputs, sums))
-    (folder.path / FILE).unlink(missing_ok=True)
+    device = device_name(pick_device(settings.device))
+    if processes.num_processes > 1:
+        device = f"{processes.num_processes} x {device}"
+    _note(folder.path, None, device)
     with shared_states(settings, stage, folder.state, updates_of) as shared:
         tracker = Tracker(folder.path, settings.tracking, stage, parameters)
         try:
@@ -74,12 +78,12 @@ def train(
             folder.finish()
             if shared is not None:
                 shared.finish()
-            _end(folder.path, 0)
+            _note(folder.path, 0, device)
         except (UserError, Stopped) as error:
-            _end(folder.path, error.status if isinstance(error, Stopped) else 1)
+            _note(folder.path, error.status if isinstance(error, Stopped) else 1, device)
             raise
         except OSError as error:
-            _end(folder.path, 1)
+            _note(folder.path, 1, device)
             raise UserError(
                 f"the results could not be written: {error}. When the disk is full, free some "
                 "(`dvc gc --workspace`, older trainings in the folder of this one); then run the "
@@ -90,9 +94,9 @@ def train(
     print(_summary(stage, result, task, optimisation.batch, folder.path), file=sys.stderr)
 
 
-def _end(folder: Path, status: int) -> None:
+def _note(folder: Path, status: int | None, device: str) -> None:
     try:
-        write_ending(folder, status)
+        write_ending(folder, status, device)
     except OSError as error:
         print(f"warning: {folder / FILE} could not be written: {error}", file=sys.stderr)
 

@@ -42,6 +42,8 @@ def test_settings_are_read():
         ("YOLO_THREADS", "two", "whole number from 0"),
         ("YOLO_PRICE_PER_HOUR", "cheap", "number from 0 up"),
         ("YOLO_PRICE_PER_HOUR", "inf", "number from 0 up"),
+        ("YOLO_MAX_PRICE", "0", "number above 0"),
+        ("YOLO_MAX_PRICE", "5", "needs YOLO_PRICE_PER_HOUR"),
     ],
 )
 def test_a_wrong_setting_names_variable_value_and_what_is_allowed(name, value, allowed):

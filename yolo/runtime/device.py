@@ -11,3 +11,8 @@ def pick_device(setting: Device) -> torch.device:
     if setting == "cpu" or accelerator is None:
         return torch.device("cpu")
     return accelerator
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the device for people and for the ledger: `NVIDIA H100 80GB HBM3`, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

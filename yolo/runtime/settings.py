@@ -55,6 +55,9 @@ class Runtime:
     up when the training is told to stop, too."""
     price_per_hour: float | None = None
     """`YOLO_PRICE_PER_HOUR`: of the machine, in any currency; the flow shows what stages cost."""
+    max_price: float | None = None
+    """`YOLO_MAX_PRICE`: a run of the flow ends with status 76 when it has cost so much, counted by
+    its time and `YOLO_PRICE_PER_HOUR`; trainings save their states."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
@@ -62,6 +65,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
     is_auto = environ.get("YOLO_MICRO_BATCH") == "auto"
     runs = environ.get("YOLO_RUNS") or "runs"
     is_address = "://" in runs
+    price_per_hour = _amount(environ, "YOLO_PRICE_PER_HOUR")
+    max_price = _positive(environ, "YOLO_MAX_PRICE")
+    if max_price is not None and not price_per_hour:
+        raise UserError(
+            f"YOLO_MAX_PRICE is '{max_price:g}' and needs YOLO_PRICE_PER_HOUR, a number above 0"
+        )
     micro_batch = 0 if is_auto else _integer(environ, "YOLO_MICRO_BATCH", default=0, minimum=0)
     return Runtime(
         device=_choice(environ, "YOLO_DEVICE", Device),
@@ -77,7 +86,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Runtime:
         runs=Path("runs" if is_address else runs).expanduser(),
         states=runs if is_address else None,
         upload_minutes=_positive(environ, "YOLO_UPLOAD_MINUTES") or Runtime.upload_minutes,
-        price_per_hour=_amount(environ, "YOLO_PRICE_PER_HOUR"),
+        price_per_hour=price_per_hour,
+        max_price=max_price,
     )
 
 

@@ -12,10 +12,12 @@ import pytest
 from artifacts_of import artifacts
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from receiver import Receiver
+from toy_endings import leave
 
 from stages.flow import publish
 from stages.flow.flow import reproduce
 from stages.flow.publish import Destination
+from stages.registry import ledger
 from stages.registry.release_gate import ReleaseDecision
 from stages.repro.plan import read_plan
 from stages.repro.run import Run
@@ -117,7 +119,47 @@ def test_a_run_with_its_own_parameters_becomes_an_experiment(shared: Path) -> No
     refs = git("for-each-ref", "--format=%(refname)", "refs/exps").split()
     (kept,) = [ref for ref in refs if ref.rpartition("/")[2].startswith("run-")]
     assert "rate: 0.5" in git("show", f"{kept}:params.yaml")
+    rows = ledger.parse(git("show", f"{kept}:{ledger.FILE}"))
+    assert [row.stage for row in rows] == ["get@a", "left"]
+    assert not Path(ledger.FILE).exists()
     assert git("log", "--format=%s", "main").split() == ["State"]
+
+
+def test_each_run_adds_what_it_cost_to_the_ledger_also_when_it_made_nothing(
+    shared: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLO_PRICE_PER_HOUR", "3600")
+    script = (toy / "left.sh").read_text()
+    (toy / "left.sh").write_text(leave(76))
+    started = []
+
+    def run() -> list[ledger.Row]:
+        """The ledger after a run whose record has been taken over."""
+        git("add", "--all")
+        git("commit", "--quiet", "--allow-empty", "--message", "State")
+        started.append(git("rev-parse", "HEAD"))
+        before = set(branches(shared))
+        reproduce(["left"], record="branch", push=True, return_state=True)
+        (new,) = set(branches(shared)) - before
+        git("reset", "--quiet", "--hard", new)
+        return ledger.parse(Path(ledger.FILE).read_text())
+
+    first = run()
+    found = [(row.stage, row.outcome) for row in first]
+    assert found == [("get@a", "Ran"), ("left", "BudgetSpent")]
+    assert [row.commit for row in first] == started * 2
+    stopped = first[-1]
+    assert (stopped.fingerprint, stopped.device) == ("abc", "toy")
+    assert float(stopped.price) == pytest.approx(float(stopped.seconds))
+    # the same again: nothing is made, and it has its price all the same
+    second = run()
+    assert second[:2] == first and [row.outcome for row in second[2:]] == ["BudgetSpent"]
+    (toy / "left.sh").write_text(leave(0).replace("; exit 0", "") + script)
+    third = run()
+    assert third[:3] == second and third[-1].outcome == "Ran"
+    whole = ledger.last_of_stages()["left"]
+    legs = [row for row in third if row.stage == "left"]
+    assert float(whole.seconds) == pytest.approx(sum(float(leg.seconds) for leg in legs))
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_run(

@@ -40,8 +40,8 @@ def repository(tmp_path):
     weights.write(path, {"a": torch.zeros(1)}, parts)
     commit("0" * 32, 0.1)
     rows = [
-        ledger.Row("abcd", "detect_train", "f00d", "NVIDIA H100", "90.0", "0.05", "failed"),
-        ledger.Row("abcd", "detect_train", "f00d", "NVIDIA H100", "120.5", "0.07", "ran"),
+        ledger.Row("abcd", "detect_train", "f00d", "NVIDIA H100", "90.0", "0.05", "Failed"),
+        ledger.Row("abcd", "detect_train", "f00d", "NVIDIA H100", "120.5", "0.07", "Ran"),
     ]
     (tmp_path / ledger.FILE).write_text(ledger.extended(None, rows))
     commit(digest(path, "md5"), 0.5)
@@ -57,11 +57,11 @@ def test_a_weights_file_finds_its_commit(repository):
     own = origin(path, root)
     assert (own.commit, own.stage) == (commit, "detect_train")
     assert (own.metric, own.score) == ("voc07_map", 0.5)
-    assert (own.device, own.seconds) == ("NVIDIA H100", 120.5)
+    assert (own.device, own.seconds) == ("NVIDIA H100", 210.5)
     assert own.code == {"yolo/detection": "bbbb.dir"}
     assert own.data == {"data/clean/detection": "aaaa.dir"}
     shown = text(own)
-    for part in (commit, "50.0 %", "120 s on NVIDIA H100", "parameters:\n  seed: 7", "cccc"):
+    for part in (commit, "50.0 %", "210 s on NVIDIA H100", "parameters:\n  seed: 7", "cccc"):
         assert part in shown
 
 
@@ -77,8 +77,8 @@ def test_a_weights_file_from_elsewhere_still_shows_its_card(repository, tmp_path
 def test_the_ledger_only_grows_and_survives_a_union_of_branches(repository):
     root, _, _ = repository
     before = (root / ledger.FILE).read_text()
-    row = ledger.Row("ef", "evaluate", "", "", "5.0", "", "ran")
+    row = ledger.Row("ef", "evaluate", "", "", "5.0", "", "Ran")
     after = ledger.extended(before, [row])
     assert after.startswith(before)
     assert ledger.parse(before + after)[-1] == row
-    assert ledger.last_of_stages(root)["detect_train"].seconds == "120.5"
+    assert ledger.last_of_stages(root)["detect_train"].seconds == "210.5"

@@ -7,6 +7,7 @@ import pytest
 from toy_endings import leave
 
 from stages.repro import run as reproduction
+from stages.repro.budget import Budget
 from stages.repro.plan import read_plan
 from stages.repro.retry_policy import Policy
 from stages.repro.run import BudgetSpent, Run, StageFailed
@@ -119,6 +120,29 @@ def test_a_spent_budget_is_no_failure_and_not_tried_again(
         attempt(run)
     assert run.stages["left"].outcome == "BudgetSpent"
     assert not run.may_try_again(run.stages["left"])
+
+
+def test_a_run_whose_money_is_spent_ends_its_stage_and_starts_no_other(
+    toy: Path, policy: dict[str, Policy]
+) -> None:
+    policy["left"] = Policy(retries=5)
+    run = begin("trap 'touch saved; exit 75' TERM; touch begun; sleep 600 & wait\n")
+    run.budget = Budget(price_per_hour=3600.0, most=5.0)
+    with pytest.raises(BudgetSpent, match="left was ended: YOLO_MAX_PRICE is spent"):
+        attempt(run)
+    # the stage had its time to save its state
+    assert (toy / "saved").exists() is (toy / "begun").exists()
+    assert run.stages["left"].outcome == "BudgetSpent"
+    assert not run.may_try_again(run.stages["left"])
+    with pytest.raises(BudgetSpent, match="get@a was not started"):
+        run.reproduce(run.stages["get@a"], LOG)
+    assert run.attempted() == ["left"]
+
+
+def test_a_price_without_a_limit_ends_nothing() -> None:
+    budget = Budget(price_per_hour=36.0)
+    assert budget.price(100) == 1.0 and not budget.is_spent()
+    assert Budget().price(100) is None
 
 
 def test_a_stage_that_takes_too_long_is_ended_with_all_it_started(
