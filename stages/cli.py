@@ -125,16 +125,45 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def card(
-    file: Annotated[Path, typer.Argument(help="A weights file.")], as_json: Json = False
+    model: Annotated[
+        str, typer.Argument(metavar="FILE|NAME@VERSION", help="A weights file or a released model.")
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Show what a weights file was made of, and find the commit that it comes from."""
+    """Show what weights were made of: parameters, data, code, commit, score, device, time."""
     from stages.registry.origin import origin, text
+    from yolo.hub import find
 
-    own = origin(file)
+    own = origin(find(model))
     if as_json:
         print_json(asdict(own))
     else:
         print(text(own))
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="detector@v1.2.0.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Also check this copy of the weights.")
+    ] = None,
+) -> None:
+    """Compare tag, dvc.lock, model card and bytes of a released model; fail if one differs."""
+    from stages.registry.verify import report
+    from stages.registry.verify import verify as verify_version
+
+    print(report(verify_version(model, file)))
+
+
+@app.command()
+def publish(
+    model: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="detector@v1.2.0.")],
+    target: Annotated[str, typer.Argument(metavar="hf:ORG/NAME", help="Repository on the Hub.")],
+) -> None:
+    """Upload a released model and its card to the Hugging Face Hub (HF_ENDPOINT, HF_TOKEN)."""
+    from stages.registry.upload import publish as publish_version
+
+    print(publish_version(model, target))
 
 
 @app.command()

@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create":
             name = f"{asked['organization']}/{asked['name']}"
             if name in self.hub.repositories:
-                return self._say(409, {"error": "You already created this model repo"})
+                return self._say(409, {"error": "exists", "url": f"{self.hub.address}/{name}"})
             self.hub.commit(name, {".gitattributes": b"*.safetensors filter=lfs\n"}, set())
             return self._say(200, {"url": f"{self.hub.address}/{name}"})
         if path == "/api/validate-yaml":

@@ -123,7 +123,10 @@ def hub_reason(error: Exception) -> str:
     if status is not None:
         return f"the Hub answered with status {status}; try again later"
     first = str(error).strip().partition("\n")[0]
-    return f"the Hub cannot be reached ({first or type(error).__name__}); check the network"
+    return (
+        f"the Hub gives no answer that can be used ({first or type(error).__name__}); check the "
+        "network, and HF_ENDPOINT if it is set"
+    )
 
 
 def _on_web(source: str) -> PublishedFile:

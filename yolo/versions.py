@@ -84,7 +84,7 @@ def _fetch(name: str, version: str | None, address: str, folder: Path) -> Path:
     files = DVCFileSystem(address, rev=found["rev"])
     source = Path(found["path"]).as_posix()
     expected = files.info(source)["dvc_info"]["md5"]
-    path = folder / f"{name}-{expected}{Path(source).suffix}"
+    path = folder / cached_name(name, expected, source)
     if path.is_file() and digest(path, "md5") == expected:
         return path
     with replacing(path) as temporary:
@@ -96,6 +96,11 @@ def _fetch(name: str, version: str | None, address: str, folder: Path) -> Path:
                 f"instead of {expected}; docs/remotes.md says how to repair it"
             )
     return path
+
+
+def cached_name(name: str, md5: str, source: str) -> str:
+    """Name of a fetched file in its folder; `source`: its path in the project."""
+    return f"{name}-{md5}{Path(source).suffix}"
 
 
 def _released(name: str, address: str) -> str:

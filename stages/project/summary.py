@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.entry import run
+from stages.registry.versions import percent
 from yolo.errors import UserError
 
 REPORTS = Path("reports")
@@ -18,13 +19,13 @@ def summary(reports: Path = REPORTS) -> str:
     found = _read(reports / "evaluate" / "details.json")
     trained = _read(reports / "pretrain" / "details.json")
     interval = found["interval_95"]["voc07_map"]
-    bounds = f" (95 %: {_percent(interval['low'])} to {_percent(interval['high'])})"
+    bounds = f" (95 %: {percent(interval['low'])} to {percent(interval['high'])})"
     return "\n".join(
         [
-            f"VOC07 mAP {_percent(found['voc07_map'])}{bounds}, "
-            f"VOC10+ mAP {_percent(found['voc_map'])}: "
+            f"VOC07 mAP {percent(found['voc07_map'])}{bounds}, "
+            f"VOC10+ mAP {percent(found['voc_map'])}: "
             f"{found['images']} test images, {found['objects']} objects",
-            f"pre-training top-1 {_percent(trained['top1'])}",
+            f"pre-training top-1 {percent(trained['top1'])}",
             f"report: {(reports / 'evaluate' / 'report.html').absolute()}",
         ]
     )
@@ -35,10 +36,6 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; `make repro` runs the pipeline") from None
-
-
-def _percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{100 * share:.1f} %"
 
 
 def main() -> None:

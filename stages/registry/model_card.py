@@ -4,6 +4,7 @@ Everything in it is read from the tagged commit's own files, so the same commit 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from stages.registry.versions import DATA, data_source, out_hashes
+from stages.registry.card_head import TrainedOn, head
+from stages.registry.versions import DATA, data_source, out_hashes, percent
 from yolo.data.download.descriptor import is_descriptor
 from yolo.files import digest
 from yolo.nested import flatten
@@ -22,7 +24,7 @@ LOCK = Path("dvc.lock")
 
 
 def render(model: str, version: str, weights: Path, verdict: str) -> str:
-    """Markdown text; `verdict`: what the gate said."""
+    """Return the card as Markdown with a YAML head; `verdict`: what the gate said."""
     from yolo.model.network.weights import read, read_card
 
     environment = Environment(
@@ -34,7 +36,7 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
         # Markdown for people: nothing of it is run
         autoescape=False,
     )
-    environment.filters |= {"percent": _percent, "thousands": lambda value: f"{value:,}"}
+    environment.filters |= {"percent": percent, "thousands": lambda value: f"{value:,}"}
     card = read_card(weights)
     params = read_document(PARAMS_FILE)
     hashes = out_hashes(LOCK.read_text(encoding="utf-8"))
@@ -42,7 +44,19 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
     # the card of a backbone has their number there, that of a published one nothing
     own = card.get("parameters")
     trained = own if isinstance(own, Mapping) else params.get("pretrain", {})
-    return environment.get_template("model_card.md").render(
+    scores = _details("evaluate") if model == "detector" else None
+    trained_as = _details("pretrain")
+    sets = [_data(params, clean, hashes) for clean in _sets(model)]
+    sets = [own for own in sets if own.has_data]
+    yaml = head(
+        model,
+        version,
+        [TrainedOn(own.identifier, own.title, own.licence) for own in sets],
+        scores,
+        trained_as.get("top1"),
+        published_start=params["pretrain"]["weights"]["source"] is not None,
+    )
+    return yaml + environment.get_template("model_card.md").render(
         model=model,
         version=version,
         tag=f"{model}@{version}",
@@ -54,9 +68,9 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
         size=weights.stat().st_size,
         sha256=digest(weights),
         md5=hashes[weights.as_posix()],
-        scores=_details("evaluate") if model == "detector" else None,
-        trained_as=_details("pretrain"),
-        sets=[_data(params, clean, hashes) for clean in _sets(model)],
+        scores=scores,
+        trained_as=trained_as,
+        sets=sets,
         sources=sorted((card.get("data") or {}).items()),
         parameters=_rows(trained),
         evaluation=_rows(params["evaluate"], "evaluate"),
@@ -76,6 +90,8 @@ def _data(params: Mapping[str, Any], clean: str, hashes: Mapping[str, str]) -> S
     counts = _details(f"validate/{name}")
     return SimpleNamespace(
         name=name,
+        has_data="none" not in described,
+        identifier=described.get("huggingface", {}).get("repo") or _identifier(source),
         source=source.as_posix(),
         title=described.get("title", source.name),
         licence=described.get("licence", "not stated; ask whoever made the data"),
@@ -90,6 +106,11 @@ def _data(params: Mapping[str, Any], clean: str, hashes: Mapping[str, str]) -> S
     )
 
 
+def _identifier(source: Path) -> str:
+    """The name of a source, in the characters that the Hub allows."""
+    return re.sub(r"[^\w.-]+", "-", source.stem).strip("-.") or "data"
+
+
 def _details(stage: str) -> dict[str, Any]:
     path = REPORTS / stage / "details.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -100,7 +121,3 @@ def _rows(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
     return sorted(
         (name, json.dumps(value, ensure_ascii=False)) for name, value in flatten(values, above)
     )
-
-
-def _percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{100 * share:.1f} %"

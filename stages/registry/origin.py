@@ -1,4 +1,4 @@
-"""What a weights file was made of: its card, and the commit whose `dvc.lock` names its bytes."""
+"""What a weights file was made of: what it says itself, and the commit that names its bytes."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.registry import ledger
-from stages.registry.versions import SCORES
+from stages.registry.versions import SCORES, interval_of, score_text
 from stages.repro.changes import is_code
 from stages.repro.git import git, read_at
 from yolo.errors import UserError
 from yolo.files import digest
+from yolo.versions import standing
 
 LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a weights file comes from. What is not known is empty or None."""
+    """Where a weights file comes from; None: not known."""
 
     path: str
     sha256: str
@@ -28,6 +29,8 @@ class Origin:
     """What the file says: kind, network, classes, parameters, sums of the data."""
     commit: str | None = None
     """The first commit whose `dvc.lock` names these bytes."""
+    versions: tuple[str, ...] = ()
+    """The released versions that are these bytes."""
     stage: str | None = None
     code: dict[str, str] | None = None
     """File or folder → MD5 in that `dvc.lock`."""
@@ -35,15 +38,17 @@ class Origin:
     """The same of what is no code."""
     metric: str | None = None
     score: float | None = None
+    interval: tuple[float, float] | None = None
+    """95 % interval of the score."""
     device: str | None = None
     seconds: float | None = None
     """From the ledger, when the run was recorded there."""
 
 
 def origin(path: Path, root: Path = Path()) -> Origin:
-    """Describe a weights file, and find its commit in the repository `root` if it is there.
+    """Describe a weights file, and find its commit in the repository `root` if it has one.
 
-    Raises `UserError` when the file is none of ours.
+    Works offline. Raises `UserError` when the file was not made by this program.
     """
     from yolo.model.network.weights import read_card
 
@@ -81,9 +86,16 @@ def _found(own: Origin, commit: str, stage: str, entry: dict[str, Any], root: Pa
         data={path: md5 for path, md5 in sums.items() if not is_code(path)},
         metric=metric,
         score=metrics.get(metric) if metric else None,
+        interval=interval_of(metrics, metric) if metric else None,
+        versions=_versions(own.md5, root),
         device=row.device or None if row else None,
         seconds=float(row.seconds) if row else None,
     )
+
+
+def _versions(md5: str, root: Path) -> tuple[str, ...]:
+    tags = standing(git("tag", "--list", root=root).split())
+    return tuple(tag for tag in tags if md5 in (read_at(tag, LOCK, root) or ""))
 
 
 def text(own: Origin) -> str:
@@ -93,8 +105,10 @@ def text(own: Origin) -> str:
     else:
         where = f"{own.commit}, stage {own.stage}"
     lines = [own.path, f"sha256  {own.sha256}", f"md5     {own.md5}", f"commit  {where}"]
-    if own.score is not None:
-        lines.append(f"score   {own.metric} {100 * own.score:.1f} %")
+    if own.versions:
+        lines.append(f"version {', '.join(own.versions)}")
+    if score := score_text(own.metric, own.score, own.interval):
+        lines.append(f"score   {score}")
     if own.seconds is not None:
         lines.append(f"made in {own.seconds:.0f} s on {own.device or 'an unknown device'}")
     for title, values in (

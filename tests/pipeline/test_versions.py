@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hub_server import TOKEN, hub_server
+from huggingface_hub import ModelCard
 from project_copy import Project
 
 import yolo
@@ -55,6 +57,60 @@ def test_a_release_is_a_tag_on_a_commit_with_a_card(published: Project) -> None:
     assert "licence: made by this project (MIT)" in card
     assert "circle, square" in card and "| `detect_train.seed` | `0` |" in card
     assert "None" not in card and "undefined" not in card
+    data = ModelCard(card).data
+    assert (data.license, data.pipeline_tag) == ("mit", "object-detection")
+    assert data.datasets == ["tiny-detection", "tiny-classification"]
+    (first, *_) = data.eval_results
+    assert first.dataset_name == "A few shapes, one or two an image"
+    assert first.metric_value == pytest.approx(metrics["voc07_map"], abs=1e-6)
+
+
+def test_card_and_verify_read_a_release_without_its_remote(
+    published: Project, tmp_path: Path
+) -> None:
+    """By name and by file; when one byte of the file differs, `verify` fails and says so."""
+    root = tmp_path / "project"
+    shutil.copytree(published.root, root, symlinks=True)
+    project = Project(root)
+    project.run("dvc", "remote", "modify", "storage", "url", "s3://nowhere/here")
+    project.commit()
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    by_name = json.loads(project.run("yolov1", "card", "detector@v0.1.0", "--json", **cache))
+    by_file = json.loads(project.run("yolov1", "card", WEIGHTS, "--json"))
+    assert by_name | {"path": ""} == by_file | {"path": ""}
+    metrics = json.loads((root / "reports/evaluate/details.json").read_text())
+    assert by_file["score"] == metrics["voc07_map"]
+    assert by_file["interval"] == list(metrics["interval_95"]["voc07_map"].values())[::-1]
+    assert by_file["versions"] == ["detector@v0.1.0"]
+    assert by_file["card"]["parameters"]["detect_train"]["seed"] == 0
+    # the commit that recorded the results, before the one that holds the card
+    assert by_file["commit"] in project.git("log", "--format=%H", "--", "dvc.lock").split()
+
+    assert "detector@v0.1.0 is whole" in project.run("yolov1", "verify", "detector@v0.1.0", **cache)
+    path = root / WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    said = project.run("yolov1", "verify", "detector@v0.1.0", ok=False, **cache)
+    assert f"error: the bytes of {WEIGHTS} differ from the card of detector@v0.1.0" in said
+
+
+def test_a_release_is_published_and_loaded_by_its_address(
+    published: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hub_server() as hub:
+        settings = {"HF_ENDPOINT": hub.address, "HF_TOKEN": TOKEN}
+        said = published.run("yolov1", "publish", "detector@v0.1.0", "hf:org/shapes", **settings)
+        assert 'yolo.load("hf:org/shapes@v0.1.0")' in said
+        for name, value in {**settings, "XDG_CACHE_HOME": str(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        picture = next((published.root / "reports/evaluate/pictures").glob("*.jpg"))
+        found = yolo.load("hf:org/shapes@v0.1.0").predict(picture, score_threshold=0)
+        expected = yolo.load(published.root / WEIGHTS).predict(picture, score_threshold=0)
+        assert len(found.scores) > 0 and (found.scores == expected.scores).all()
+        files = hub.commits[hub.repositories["org/shapes"]["v0.1.0"]].files
+        assert b"# detector@v0.1.0" in files["README.md"]
 
 
 def test_models_lists_versions_with_score_data_and_date(published: Project) -> None:

@@ -28,7 +28,14 @@ def repository(tmp_path):
             "    - {path: yolo/detection, md5: bbbb.dir}\n"
             f"    outs:\n    - {{path: models/detector.safetensors, md5: {md5}}}\n"
         )
-        (tmp_path / SCORES["detector"][0]).write_text(json.dumps({"voc07_map": score}))
+        (tmp_path / SCORES["detector"][0]).write_text(
+            json.dumps(
+                {
+                    "voc07_map": score,
+                    "interval_95": {"voc07_map": {"low": score - 0.1, "high": score + 0.1}},
+                }
+            )
+        )
         git("add", "--all")
         git("commit", "--quiet", "--message", "A run")
 
@@ -45,6 +52,7 @@ def repository(tmp_path):
     ]
     (tmp_path / ledger.FILE).write_text(ledger.extended(None, rows))
     commit(digest(path, "md5"), 0.5)
+    git("tag", "detector@v0.3.0")
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -56,12 +64,20 @@ def test_a_weights_file_finds_its_commit(repository):
     root, path, commit = repository
     own = origin(path, root)
     assert (own.commit, own.stage) == (commit, "detect_train")
-    assert (own.metric, own.score) == ("voc07_map", 0.5)
+    assert (own.metric, own.score, own.interval) == ("voc07_map", 0.5, (0.4, 0.6))
+    assert own.versions == ("detector@v0.3.0",)
     assert (own.device, own.seconds) == ("NVIDIA H100", 210.5)
     assert own.code == {"yolo/detection": "bbbb.dir"}
     assert own.data == {"data/clean/detection": "aaaa.dir"}
     shown = text(own)
-    for part in (commit, "50.0 %", "210 s on NVIDIA H100", "parameters:\n  seed: 7", "cccc"):
+    for part in (
+        commit,
+        "50.0 % (95 %: 40.0 to 60.0)",
+        "detector@v0.3.0",
+        "210 s on NVIDIA H100",
+        "parameters:\n  seed: 7",
+        "cccc",
+    ):
         assert part in shown
 
 
