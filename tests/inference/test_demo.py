@@ -1,7 +1,6 @@
 """The page to try a detector: over HTTP as friend and foe, and in a real browser."""
 
 import http.client
-import io
 import json
 import shutil
 import signal
@@ -9,7 +8,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,62 +15,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
+from demo_server import CLASSES, ask, picture, serving, small_model
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from yolo.errors import UserError
-from yolo.inference.demo import LEAST_SCORE, Limits, application, serve
-from yolo.inference.model import Model, load_model
-from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
+from yolo.inference.demo import serve
+from yolo.inference.model import Model
+from yolo.inference.uploads import LEAST_SCORE, examine
+from yolo.model.detector.detector import build_detector, save_detector
 
-CLASSES = ("disc", "<b>square")
-LIMITS = Limits(bytes=1 << 20, pixels=500_000)
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    path = tmp_path_factory.mktemp("demo") / "detector.safetensors"
-    detector = build_detector(DetectorSpec("nano", 0.25, 64, 4, 2, CLASSES), seed=2)
-    # random weights find next to nothing
-    detector.head[-2].bias.data.fill_(0.5)
-    save_detector(path, detector)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("YOLO_THREADS", "1")
-        patch.setenv("YOLO_DEVICE", "cpu")
-        return load_model(path)
+    return small_model(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")
 def port(model: Model) -> Iterator[int]:
-    config = uvicorn.Config(application(model, "127.0.0.1", LIMITS), log_level="warning")
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join()
-
-
-def picture(kind: str = "PNG", size: tuple[int, int] = (90, 60), **options: Any) -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return file.getvalue()
-
-
-def ask(
-    port: int, method: str, path: str, body: Any = None, **headers: str
-) -> tuple[int, bytes, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-        reply = connection.getresponse()
-        return reply.status, reply.read(), reply.headers
-    finally:
-        connection.close()
+    with serving(model) as port:
+        yield port
 
 
 def refusal(port: int, body: Any, path: str = "/detect") -> tuple[int, str]:
@@ -101,7 +65,6 @@ def test_it_finds_what_predict_finds(port: int, model: Model, tmp_path: Path, io
 
 def test_the_cell_is_the_one_that_predicted_the_box(model: Model) -> None:
     """One box of one cell has a confidence: of a grid of 4, row 2, column 1, second box."""
-    from yolo.inference.demo import examine
 
     class Engine:
         def __call__(self, pixels: Any) -> Any:

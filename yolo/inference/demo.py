@@ -1,109 +1,55 @@
-"""A web page to try a detector; the only file that imports a web server.
+"""A web page and an API to try a detector; the only file that imports a web server.
 
-An uploaded image is decoded in memory and not kept. There are two addresses, the page and `detect`;
-neither serves a file of this machine.
+An uploaded image is decoded in memory and not kept. No address serves a file of this machine.
+docs/serving.md describes the API.
 """
 
 import asyncio
 import base64
 import hashlib
-import io
 import re
 import socket
 import sys
-import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from yolo.detection.decode import decode, nms
 from yolo.errors import UserError
-from yolo.evaluation.report.draw import class_colour
 from yolo.evaluation.report.html import environment
-from yolo.inference.image_input import decode_upright
 from yolo.inference.model import NMS_IOU, SCORE_THRESHOLD, Model
-from yolo.model.detector.predict import ImageArray, resize, to_pixels
+from yolo.inference.uploads import (
+    LEAST_SCORE,
+    LIMITS,
+    Limits,
+    Refused,
+    decode_upload,
+    examine,
+    parse_share,
+)
+from yolo.inference.waiting_line import WaitingLine
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
 
-LEAST_SCORE = 0.01
-"""Lowest score that is sent to the page; its slider starts here."""
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _LOOPBACK = ("127.0.0.1", "localhost")
 _CONNECTIONS = 512
 """Most open connections; browsers keep idle ones open."""
-_UPLOADS = 8
-"""Most uploads in memory at a time; others wait."""
+ROOM = 16
+"""Most requests for detections at a time, with their uploads in memory; others are refused."""
 _SECONDS = 60
-"""Time limit of one upload, so that a stalled one does not block the others."""
+"""Time limit of one upload, so that a stalled one does not keep its place."""
+_FORM_BYTES = 16 << 10
+"""A form may be larger than the image by so much."""
+_FILES = 4
+"""Most files, and most other fields, of a form."""
+_SPARED = 4
+"""A body up to so many times the limit is read to its end before it is refused."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Largest upload."""
-
-    bytes: int = 20 << 20
-    pixels: int = 50_000_000
-
-
-class Refused(UserError):
-    """A refused upload, with its HTTP status."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def examine(model: Model, image: ImageArray, nms_iou: float) -> dict[str, Any]:
-    """Detect objects in an image (H, W, 3); return what the page shows, as plain values.
-
-    `detections` by descending score, above `LEAST_SCORE`: label, score, colour, box (xmin ymin xmax
-    ymax as from `Model.predict`), cell (row, column of the grid cell that predicted it). The page
-    may raise the threshold by itself: a box is suppressed only by better ones, so dropping the
-    lowest scores changes no other box.
-    """
-    spec = model.spec
-    prediction = model.engine(resize(image, spec.input_size)[None]).cpu()
-    boxes, _, scores = decode(
-        prediction, grid=spec.grid, boxes=spec.boxes, classes=len(spec.classes)
-    )
-    kept = nms(boxes[0], scores[0], iou_threshold=nms_iou, score_threshold=LEAST_SCORE)
-    place, label = kept.nonzero(as_tuple=True)
-    order = kept[place, label].argsort(descending=True, stable=True)
-    place, label = place[order], label[order]
-    height, width = image.shape[:2]
-    corners = to_pixels(boxes[0, place].numpy(), width, height)
-    found = zip(
-        label.tolist(),
-        kept[place, label].tolist(),
-        corners.tolist(),
-        (place // spec.boxes).tolist(),
-        strict=True,
-    )
-    return {
-        "width": width,
-        "height": height,
-        "grid": spec.grid,
-        "detections": [
-            {
-                "label": spec.classes[number],
-                "colour": "#{:02x}{:02x}{:02x}".format(*class_colour(number)),
-                "score": round(score, 6),
-                "box": [round(corner, 2) for corner in box],
-                "cell": divmod(cell, spec.grid),
-            }
-            for number, score, box, cell in found
-        ],
-    }
-
-
-def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlette":
-    """Make the application: the page at `/` and the endpoint `/detect`, for a server on `host`."""
+def application(model: Model, host: str, limits: Limits = LIMITS) -> "Starlette":
+    """Make the application for a server on `host`: the page `/`, `/detect` and `/health`."""
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import ClientDisconnect
@@ -112,38 +58,73 @@ def application(model: Model, host: str, limits: Limits = Limits()) -> "Starlett
 
     html = _page(model, limits)
     headers = _headers(html)
-    # one image at a time, so that many clients need no more memory and threads than one
-    turn = threading.Lock()
-    uploads = asyncio.Semaphore(_UPLOADS)
+    line = WaitingLine(ROOM)
 
-    def look(data: bytes, nms_iou: float) -> dict[str, Any]:
-        with turn:
-            return examine(model, _decode(data, limits), nms_iou)
+    def refuse(message: str, status: int, **more: str) -> Response:
+        return JSONResponse({"error": message}, status, {**headers, **more})
 
     async def page(request: "Request") -> Response:
         del request
         return HTMLResponse(html, headers=headers)
 
+    async def health(request: "Request") -> Response:
+        del request
+        spec = model.spec
+        about = {
+            "status": "ok",
+            "network": spec.network,
+            "input_size": spec.input_size,
+            "classes": spec.classes,
+            "requests": line.inside,
+            "most_requests": line.room,
+        }
+        return JSONResponse(about, headers=headers)
+
     async def detect(request: "Request") -> Response:
         try:
-            nms_iou = _share(request.query_params.get("nms_iou", str(NMS_IOU)))
-            async with uploads:
-                async with asyncio.timeout(_SECONDS):
-                    data = await _upload(request, limits.bytes)
-                return JSONResponse(await run_in_threadpool(look, data, nms_iou), headers=headers)
+            if line.is_full:
+                # a client that is still sending would miss an answer that comes before
+                await _discard(request, limits.bytes)
+                wait = str(line.retry_after)
+                return refuse(
+                    "too many requests at a time; try again", 503, **{"Retry-After": wait}
+                )
+            with line.place():
+                return await answer(request)
         except TimeoutError:
-            return JSONResponse({"error": "the upload took too long"}, 408, headers)
+            return refuse("the upload took too long", 408)
         except ClientDisconnect:
             return Response(status_code=400)
         except UserError as error:
-            status = error.status if isinstance(error, Refused) else 400
-            return JSONResponse({"error": str(error)}, status, headers)
+            return refuse(str(error), error.status if isinstance(error, Refused) else 400)
+
+    async def answer(request: "Request") -> Response:
+        query = request.query_params
+        nms_iou = parse_share("nms_iou", query.get("nms_iou", str(NMS_IOU)))
+        least = parse_share("score_threshold", query.get("score_threshold", str(LEAST_SCORE)))
+        async with asyncio.timeout(_SECONDS):
+            data = await _upload(request, limits.bytes)
+        found = await line.work(
+            lambda: examine(model, decode_upload(data, limits), nms_iou, least),
+            request.is_disconnected,
+        )
+        return Response(status_code=400) if found is None else JSONResponse(found, headers=headers)
+
+    async def refuse_path(request: "Request", error: Exception) -> Response:
+        del request
+        assert isinstance(error, HTTPException)
+        return refuse(error.detail, error.status_code, **(error.headers or {}))
 
     # refuses DNS rebinding: a foreign page whose host name resolves to our loopback address
     hosts = list(_LOOPBACK) if host in _LOOPBACK else ["*"]
     return Starlette(
-        routes=[Route("/", page), Route("/detect", detect, methods=["POST"])],
+        routes=[
+            Route("/", page),
+            Route("/health", health),
+            Route("/detect", detect, methods=["POST"]),
+        ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
+        exception_handlers={HTTPException: refuse_path},
     )
 
 
@@ -171,42 +152,50 @@ def serve(model: Model, host: str, port: int) -> None:
 
 
 async def _upload(request: "Request", limit: int) -> bytes:
+    """Read the image from the body: the body itself, or the first file of a form."""
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
     too_large = Refused(f"the file is larger than {limit >> 20} MiB, which is the limit", 413)
-    stated = request.headers.get("content-length", "0")
-    if int(stated) > limit:
+    if int(request.headers.get("content-length", "0")) > limit + _FORM_BYTES:
+        await _discard(request, _SPARED * limit)
         raise too_large
-    data = bytearray()
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return b"".join([chunk async for chunk in _bounded(request, limit, too_large)])
+    body = _bounded(request, limit + _FORM_BYTES, too_large)
+    parser = MultiPartParser(request.headers, body, max_files=_FILES, max_fields=_FILES)
+    # in memory: an upload never gets onto the disk
+    parser.spool_max_size = limit + _FORM_BYTES
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise UserError(f"the form cannot be read: {error.message}") from None
+    for value in form.values():
+        if isinstance(value, UploadFile):
+            return await value.read()
+    raise UserError("the form has no file; send the image as one: curl --form image=@photo.jpg")
+
+
+async def _bounded(request: "Request", limit: int, otherwise: Refused) -> AsyncGenerator[bytes]:
+    """The chunks of the body; `otherwise` is raised when it is longer than it says or may be."""
+    size = 0
     async for chunk in request.stream():
-        data += chunk
-        # the header may be missing
-        if len(data) > limit:
-            raise too_large
-    return bytes(data)
+        size += len(chunk)
+        if size > limit:
+            raise otherwise
+        yield chunk
 
 
-def _decode(data: bytes, limits: Limits) -> ImageArray:
-    """Decode the upload; check the size in its header before allocating memory."""
-    try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as header:
-            width, height = header.size
-    except Exception as error:  # Pillow's readers raise many kinds
-        if isinstance(error, Image.DecompressionBombError):
-            raise Refused("the image has too many pixels", 413) from None
-        raise UserError("the file is not a JPEG, PNG, WebP, BMP or TIFF image") from None
-    if width * height > limits.pixels:
-        most = limits.pixels // 1_000_000
-        raise Refused(f"the image has {width} x {height} pixels; {most} million are allowed", 413)
-    return decode_upright(data, "the image")
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise UserError(f"nms_iou is {text[:20]!r}; 0 to 1 is allowed")
-    return value
+async def _discard(request: "Request", most: int) -> None:
+    """Read the body and forget it, up to `most` bytes or `_SECONDS`."""
+    if int(request.headers.get("content-length", "0")) > most:
+        return
+    size = 0
+    async with asyncio.timeout(_SECONDS):
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                return
 
 
 def _page(model: Model, limits: Limits) -> str:
