@@ -113,6 +113,27 @@ def test_a_release_is_published_and_loaded_by_its_address(
         assert b"# detector@v0.1.0" in files["README.md"]
 
 
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run_as_written(
+    first_run: tuple[Project, dict[str, str]], tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(first_run[0].root, root, symlinks=True)
+    project = Project(root)
+    project.git("config", "user.name", "Test")
+    project.git("config", "user.email", "test@localhost")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    block = readme.split("## Version a model", 1)[1].split("```")[1]
+    commands = [line.partition("   #")[0] for line in block.strip().splitlines()]
+    assert len(commands) >= 4
+    with hub_server() as hub:
+        for command in commands:
+            here = command.replace("/mnt/models", str(tmp_path / "store"))
+            project.run("sh", "-c", here, HF_ENDPOINT=hub.address, HF_TOKEN=TOKEN)
+        assert set(hub.repositories) == {"ORG/NAME"}
+    assert "detector@v0.1.0" in project.git("tag", "--list")
+
+
 def test_models_lists_versions_with_score_data_and_date(published: Project) -> None:
     (found,) = json.loads(published.run("yolov1", "models", "--json"))
     metrics = json.loads((published.root / "reports/evaluate/details.json").read_text())
