@@ -14,7 +14,7 @@ round, so that another load of the machine meets all; the rounds of a case last 
 at least. They rest between calls: the threads of a runtime spin on for a while after each, which
 would slow the next one. Before, each contender's numbers are compared with eager PyTorch's. Set-up
 is what a contender needs before its second image; ONNX Runtime and OpenVINO take an export, timed
-apart.
+apart. Freed memory is kept, for all contenders, as `yolo.load` does (`yolo/runtime/malloc.py`).
 """
 
 import argparse
@@ -41,6 +41,7 @@ from yolo.inference.model import Model
 from yolo.model.detector.detector import Detector, DetectorSpec, build_detector, save_detector
 from yolo.model.detector.predict import to_input
 from yolo.runtime import settings as runtime
+from yolo.runtime.malloc import keep_freed
 
 SIDE, GRID, BOXES = 448, 7, 2
 CLASSES = tuple(f"class {number}" for number in range(20))
@@ -144,6 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     threads = runtime.from_environment().threads
     torch.set_num_threads(threads)
+    keep_freed()
     names = ("torch", "onnxruntime", "openvino", "opencv-python-headless", "numpy")
     print(f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names))
     print(f"{threads} threads of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")

@@ -30,6 +30,7 @@ from yolo.params.base import View
 from yolo.params.evaluate import Evaluate
 from yolo.runtime import settings as runtime
 from yolo.runtime.device import pick_device
+from yolo.runtime.malloc import keep_freed
 from yolo.runtime.settings import Runtime
 from yolo.training.monitoring.tracking import Example, Tracker
 
@@ -50,6 +51,7 @@ def main() -> None:
     wanted = read_inputs(Inputs).evaluate
     settings = runtime.from_environment()
     torch.set_num_threads(settings.threads)
+    keep_freed()
     clean = CleanSet(CLEAN)
     split = clean.split(SPLIT)
     if len(split) == 0:

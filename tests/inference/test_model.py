@@ -1,5 +1,6 @@
 """`yolo.load(...).predict(...)`."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,31 @@ def test_importing_yolo_imports_nothing_heavy() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = yolo.nothing
     assert isinstance(yolo.load, type(lambda: 0)) and Model.__module__ == "yolo.inference.model"
+
+
+PAGE_FAULTS_OF_A_PREDICTION = """
+import resource, sys
+import numpy as np
+import yolo
+model = yolo.load(sys.argv[1])
+image = np.zeros((448, 448, 3), np.uint8)
+found = []
+for _ in range(5):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    model.predict(image)
+    found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(found[1:]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+def test_a_prediction_uses_the_memory_of_the_one_before_it(weights: Path) -> None:
+    """glibc would map some ten thousand pages anew each time, which took half of the time."""
+    save_detector(weights, build_detector(DetectorSpec("nano", 1.0, 448, 28, 2, ("a",)), seed=2))
+    done = subprocess.run(
+        [sys.executable, "-c", PAGE_FAULTS_OF_A_PREDICTION, str(weights)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 500

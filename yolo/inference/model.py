@@ -18,6 +18,7 @@ from yolo.model.detector.predict import Detected, locate, resize
 from yolo.runtime import settings as runtime
 from yolo.runtime.cache import cache_folder
 from yolo.runtime.device import pick_device
+from yolo.runtime.malloc import keep_freed
 
 Backend = Literal["torch", "onnx"]
 
@@ -139,6 +140,7 @@ def load_model(path: Path, backend: Backend = "torch") -> Model:
         raise ValueError(f"backend is {backend!r}; allowed: {', '.join(get_args(Backend))}")
     settings = runtime.from_environment()
     torch.set_num_threads(settings.threads)
+    keep_freed()
     if path.suffix == ".onnx" or backend == "onnx":
         if not path.is_file():
             raise UserError(f"there is no weights file {path}")

@@ -10,8 +10,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 def keep_freed() -> None:
     """Keep what is freed for the next allocation instead of giving it back to the kernel.
 
-    Every update allocates and frees the same large buffers. glibc maps each of them anew, and the
-    kernel then clears it page by page. With another C library nothing happens.
+    Every update and every prediction allocates and frees the same large buffers. glibc maps each of
+    them anew, and the kernel then clears it page by page. With another C library nothing happens.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
