@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from yolo.metrics.voc_ap import Detections, Truth
 
@@ -13,6 +14,10 @@ from yolo.metrics.voc_ap import Detections, Truth
 os.environ.setdefault("YOLO_TRACKING", "disabled")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples everywhere, however busy the machine is, and no folder of earlier ones.
+settings.register_profile("project", derandomize=True, deadline=None, database=None)
+settings.load_profile("project")
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
