@@ -238,6 +238,13 @@ def test_an_onnx_file_whose_card_lies_is_refused(card: Any, honest: Path, tmp_pa
         yolo.load(tmp_path / "liar.onnx")
 
 
+def test_an_onnx_file_whose_card_is_no_text_is_refused(honest: Path, tmp_path: Path) -> None:
+    damaged = honest.read_bytes().replace(b"input_size", b"input\xffsize")
+    (tmp_path / "noise.onnx").write_bytes(damaged)
+    with pytest.raises(UserError, match=r"noise\.onnx is not a readable ONNX file"):
+        yolo.load(tmp_path / "noise.onnx")
+
+
 def test_an_onnx_file_reads_no_other_file(honest: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(1 << 20))
     (tmp_path / "inner").mkdir()

@@ -41,9 +41,9 @@ class OnnxEngine:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
+            card = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         except Exception as error:  # ONNX Runtime has no common class of its exceptions
             raise UserError(f"{path} is not a readable ONNX file: {error}") from None
-        card = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if card is None:
             raise UserError(f"{path} was not written by `yolov1 export`")
         self._path = path

@@ -485,3 +485,11 @@ def test_limits_count_the_members_of_a_tar_in_a_tar(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "all.tar", {"cat.tar": inner})
     with pytest.raises(UserError, match=r"limits\.archive\.members"):
         Archives(path, Limits(members=4))
+
+
+def test_a_zip_that_has_lost_a_part_is_refused(tmp_path: Path) -> None:
+    whole = write_zip(tmp_path / "set.zip", {"1.jpg": b"one" * 50}, zipfile.ZIP_STORED).read_bytes()
+    # the table of contents then counts from before the beginning
+    (tmp_path / "set.zip").write_bytes(whole[:4] + whole[60:])
+    with pytest.raises(UserError, match=r"1\.jpg would lie before or behind the archive"):
+        Archives(tmp_path / "set.zip")

@@ -97,3 +97,9 @@ def test_images_that_are_missing_are_named() -> None:
 def test_a_table_that_cannot_be_read_is_an_error(data: bytes, limits: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         index(data, **limits)
+
+
+def test_a_table_with_line_ends_of_old_macs_says_how_to_save_it() -> None:
+    data = table().replace(b"\r\n", b"\r")
+    with pytest.raises(UserError, match=r"train_labels\.csv: new-line .*; save it as CSV in UTF-8"):
+        index(data)

@@ -200,9 +200,9 @@ class Archives:
             self._files.append(blob)
             end = blob.stat().st_size
             for name, member in members:
-                if member.offset + member.stored > end:
+                if member.offset < 0 or member.offset + member.stored > end:
                     raise UserError(
-                        f"{archive}: member {name} would end behind the end of the archive, which "
+                        f"{archive}: member {name} would lie before or behind the archive, which "
                         "is damaged; get it again"
                     )
                 found.append((name, member._replace(file=number)))

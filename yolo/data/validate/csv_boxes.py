@@ -5,6 +5,7 @@ boxes count as VOC's, from whose XML the tutorials make them.
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -56,8 +57,8 @@ def _tables(names: Sequence[str]) -> list[str]:
 def _header(files: Files, file: str, limits: Limits) -> list[str]:
     head = next(files.chunks(file, limits.set_annotation_bytes), b"")
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    line = head.decode(encoding, "replace").split("\n", 1)[0]
-    return next(csv.reader([line.rstrip("\r")]), []) if len(line) < _LONGEST_HEADER else []
+    line = re.split("[\r\n]", head.decode(encoding, "replace"), maxsplit=1)[0]
+    return next(csv.reader([line]), []) if len(line) < _LONGEST_HEADER else []
 
 
 def _read(

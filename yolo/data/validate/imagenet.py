@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from yolo.data.validate.index import IMAGES, Files, Index, Record, extension, visible
+from yolo.data.validate.matlab import read_table
 from yolo.data.validate.split_names import split_called
 from yolo.errors import UserError
 
@@ -139,15 +140,10 @@ def _from_development_kit(
 
 def _synsets(files: Files, meta: str) -> dict[int, str]:
     """WordNet identifier by ILSVRC2012_ID."""
-    from scipy.io import loadmat
-
     try:
-        table = loadmat(io.BytesIO(files.read(meta)), squeeze_me=True)["synsets"]
-        return {
-            int(number): str(synset)
-            for number, synset in zip(table["ILSVRC2012_ID"], table["WNID"], strict=True)
-        }
-    except Exception as error:  # on a damaged file the reader raises whatever it stumbles over
+        table = read_table(files.read(meta), "synsets")
+        return {int(row["ILSVRC2012_ID"] or 0): str(row["WNID"]) for row in table}
+    except (ValueError, KeyError, OverflowError) as error:
         raise UserError(
             f"{files.path}: {meta} is not the development kit's table of classes ({error}); "
             "get it again"
