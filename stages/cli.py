@@ -9,6 +9,7 @@ import typer
 
 from yolo.cli import app, run
 from yolo.commands.console import Json, print_json
+from yolo.commands.score import SplitName, print_comparison
 
 
 @app.command()
@@ -109,6 +110,53 @@ def release(
     done = release_model(model, bump)
     print(f"{done.tag}: {done.reason}")
     print(f"card: {done.card}; `git push --follow-tags` publishes the version")
+
+
+@app.command()
+def runs(
+    baseline: Annotated[
+        str, typer.Option(help="Experiment, commit, branch or tag to compare with.")
+    ] = "HEAD",
+    as_json: Json = False,
+) -> None:
+    """List experiments, branches runs/* and tags: what they changed, gained and cost.
+
+    Runs that differ in seeds alone are one row: mean ± standard deviation. `compare` shows two runs
+    class by class.
+    """
+    from stages.registry.runs import rows, table
+
+    found = rows(baseline)
+    if as_json:
+        print_json([asdict(row) for row in found])
+    else:
+        print(table(found))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="As B.")],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="Folder of detection files, experiment, commit, branch or tag."
+        ),
+    ],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="A data set with boxes of any layout; default: the clean test split."),
+    ] = None,
+    split: SplitName = "test",
+    as_json: Json = False,
+) -> None:
+    """Compare two detectors on the same images: B - A with its 95 % interval.
+
+    The detections of an experiment, commit, branch or tag come from DVC's cache.
+    """
+    from stages.registry.runs import detections_of
+
+    known, (of_a, of_b) = detections_of((a, b), annotations, split)
+    print_comparison(known, of_a, of_b, as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from PIL import Image
 from small_sets import voc_set, write_tar
 from typer.testing import CliRunner, Result
 
-from yolo.cli import app
+from stages.cli import app
 from yolo.errors import UserError
 from yolo.model.detector.detector import DetectorSpec, build_detector, save_detector
 

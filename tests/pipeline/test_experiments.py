@@ -74,6 +74,13 @@ def test_experiments_are_queued_compared_applied_and_kept(project: Project) -> N
     )  # fmt: skip
     assert narrow.split() == table.split()
 
+    runs = project.run("python", "-m", "stages.cli", "runs")
+    assert f"{key}: 0.5 → 0.4" in runs and "baseline" in runs
+    assert widest(runs) <= WIDTH
+    for name in listed:
+        assert name in runs
+    assert "no difference" not in runs and "not evaluated" not in runs
+
     project.run("dvc", "exp", "apply", "strict")
     assert read_document(project.root / "params.yaml")["evaluate"]["nms_iou"] == 0.4
     assert project.stale() == set()

@@ -1,4 +1,4 @@
-"""Score and compare detection files by the VOC rules."""
+"""Score detection files by the VOC rules, and what `yolov1 compare` reads and prints."""
 
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ def score(
     """Score detection files by the VOC rules."""
     from yolo.metrics import voc_ap
 
-    known, (found,) = _read_devkit(annotations, split, [detections])
+    known, (found,) = read_devkit(annotations, split, [detections])
     scores = voc_ap.score(found, known.truth, len(known.classes))
     per_class = dict(zip(known.classes, scores.per_class, strict=True))
     if as_json:
@@ -62,29 +62,18 @@ def score(
     )
 
 
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of detection files.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Folder of detection files.")],
-    annotations: Annotated[
-        Path | None,
-        typer.Option(help="A data set with boxes of any layout; else data/clean/detection."),
-    ] = None,
-    split: SplitName = "test",
-    as_json: Json = False,
+def print_comparison(
+    known: "Annotations", of_a: "Detections", of_b: "Detections", as_json: bool
 ) -> None:
-    """Compare two sets of detections of the same images.
+    """Print B - A with its 95 % interval over resampled images.
 
-    Shows B - A with its 95 % interval over resampled images.
+    Raises:
+        UserError: There is no image.
     """
     from yolo.evaluation.analysis.comparison import compare as compare_detections
 
-    if annotations is None:
-        known, (of_a, of_b) = _read_clean(Path("data/clean/detection"), split, [a, b])
-    else:
-        known, (of_a, of_b) = _read_devkit(annotations, split, [a, b])
     if not known.images:
-        raise UserError(f"the split {split} lists no image: there is nothing to compare")
+        raise UserError("the split lists no image: there is nothing to compare")
     result = compare_detections(of_a, of_b, known.truth, len(known.images), known.classes)
     if as_json:
         print_json(_comparison(result, known.classes))
@@ -100,9 +89,10 @@ def compare(
         )
 
 
-def _read_devkit(
+def read_devkit(
     folder: Path, split: str, detections: list[Path]
 ) -> "tuple[Annotations, list[Detections]]":
+    """Objects of a split of a data set of any layout, and detections in its images."""
     from yolo.evaluation.analysis import devkit
     from yolo.inspection.published_truth import read_annotations
 
@@ -115,9 +105,10 @@ def _read_devkit(
     return known, [devkit.read_detections(own, known.images, known.classes) for own in files]
 
 
-def _read_clean(
+def read_clean(
     folder: Path, split: str, detections: list[Path]
 ) -> "tuple[Annotations, list[Detections]]":
+    """Objects of a split of a clean set, and detections in its images."""
     from yolo.data.store.clean_set import CleanSet
     from yolo.evaluation.analysis import devkit
     from yolo.metrics.inputs import read_truth
