@@ -21,6 +21,8 @@ from typing import Any, get_args
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# as for deployments: a run that is not heard of for minutes is dead (stages/flow/automations.py)
+os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
 
 from prefect import Task, allow_failure, flow, task
 from prefect.cache_policies import NO_CACHE

@@ -27,6 +27,8 @@ Event = Literal[
     "interrupted",
 ]
 """The last six end a run: one of them is sent, once. The others are sent as they happen."""
+DEAD = "dead_run"
+"""The event that the server sends of a run that was killed (`stages.flow.automations`)."""
 BLOCK = "yolo-webhook"
 """Name of the Prefect Secret block that may hold the address instead of the environment."""
 _SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""A run whose machine is gone is declared dead, and the next one starts. Real kill -9."""
+"""A run whose machine is gone is declared dead, is told of, and the next starts. Real kill -9."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 import requests
+from receiver import Receiver, listening
 from worker_site import RUN, Site, at_work, open_site
 
 NEXT_RUN = timedelta(minutes=5)
@@ -16,10 +17,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def receiver() -> Iterator[Receiver]:
+    with listening() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     # in months: nothing starts but what a test asks for
     month = (datetime.now(UTC).month + 5) % 12 + 1
-    with open_site(tmp_path_factory.mktemp("site"), cron=f"0 2 1 {month} *") as opened:
+    # clone and environment take less, on a busy machine too
+    sooner = ("PENDING = timedelta(minutes=30)", "PENDING = timedelta(minutes=4)")
+    with open_site(
+        tmp_path_factory.mktemp("site"),
+        cron=f"0 2 1 {month} *",
+        webhook=receiver.url,
+        changes={"stages/flow/automations.py": sooner},
+    ) as opened:
         yield opened
 
 
@@ -82,7 +96,29 @@ def kind_of(command: str) -> str:
     return SERVER if "prefect.server" in command or "server start" in command else FLOW
 
 
-def test_all_three_killed(site: Site) -> None:
+def expect_death(site: Site, run: str, receiver: Receiver, killed: float) -> None:
+    """The run is declared dead in time, and the webhook hears of it once."""
+    until(lambda: state(site, run) == "CRASHED", site, NEXT_RUN.total_seconds())
+    assert time.monotonic() - killed < NEXT_RUN.total_seconds()
+    name = requests.get(f"{site.api}/flow_runs/{run}", timeout=30).json()["name"]
+
+    def told() -> list[str]:
+        found = (one for one in receiver.received if one["event"] == "dead_run")
+        return [str(one["text"]) for one in found if run in str(one["run"])]
+
+    until(lambda: bool(told()), site, 60)
+    (text,) = told()
+    assert text.startswith(f"{name} is dead: ")
+
+
+def cancel(site: Site, run: str) -> None:
+    """Cancel a run; return when it is over."""
+    site.prefect("flow-run", "cancel", run)
+    until(lambda: state(site, run) not in ("RUNNING", "CANCELLING"), site, 180)
+    assert state(site, run) == "CANCELLED"
+
+
+def test_all_three_killed(site: Site, receiver: Receiver) -> None:
     run = ask_for_a_long_training(site)
     trainers = at_work(site)
     assert trainers
@@ -92,6 +128,61 @@ def test_all_three_killed(site: Site) -> None:
     site.start_server()
     assert state(site, run) == "RUNNING"
     site.start_worker()
-    until(lambda: state(site, run) == "CRASHED", site, NEXT_RUN.total_seconds())
-    assert time.monotonic() - killed < NEXT_RUN.total_seconds()
+    expect_death(site, run, receiver, killed)
     expect_the_next_run_to_complete(site)
+
+
+def test_worker_and_flow_killed(site: Site, receiver: Receiver) -> None:
+    run = ask_for_a_long_training(site)
+    trainers = at_work(site)
+    kill(site, WORKER, FLOW)
+    killed = time.monotonic()
+    assert psutil.wait_procs(trainers, 90)[1] == []
+    site.start_worker()
+    expect_death(site, run, receiver, killed)
+    expect_the_next_run_to_complete(site)
+
+
+def test_the_flow_killed(site: Site, receiver: Receiver) -> None:
+    """Its worker says so at once."""
+    run = ask_for_a_long_training(site)
+    trainers = at_work(site)
+    kill(site, FLOW)
+    killed = time.monotonic()
+    assert psutil.wait_procs(trainers, 90)[1] == []
+    expect_death(site, run, receiver, killed)
+    expect_the_next_run_to_complete(site)
+
+
+def test_the_worker_killed(site: Site) -> None:
+    """The run goes on, hears of a cancellation, and a second worker takes the next one."""
+    run = ask_for_a_long_training(site)
+    trainers = at_work(site)
+    kill(site, WORKER)
+    site.start_worker()
+    assert psutil.wait_procs(trainers, 5)[1] != []
+    cancel(site, run)
+    assert psutil.wait_procs(trainers, 30)[1] == []
+    expect_the_next_run_to_complete(site)
+
+
+def test_the_server_killed(site: Site) -> None:
+    """The run goes on, and its slots are free when it has ended."""
+    run = ask_for_a_long_training(site)
+    trainers = at_work(site)
+    kill(site, SERVER)
+    site.start_server()
+    assert state(site, run) == "RUNNING"
+    assert psutil.wait_procs(trainers, 5)[1] != []
+    cancel(site, run)
+    assert psutil.wait_procs(trainers, 30)[1] == []
+    expect_the_next_run_to_complete(site)
+
+
+def test_a_run_that_stays_pending_is_declared_dead(site: Site, receiver: Receiver) -> None:
+    """A node that never comes: nobody works for that pool here."""
+    site.prefect("deployment", "run", "reproduce/gpu-kubernetes")
+    (run,) = (one["id"] for one in site.runs("gpu-kubernetes"))
+    body = {"state": {"type": "PENDING"}, "force": True}
+    requests.post(f"{site.api}/flow_runs/{run}/set_state", json=body, timeout=30).raise_for_status()
+    expect_death(site, run, receiver, time.monotonic())

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -156,15 +156,25 @@ def exported(name: str) -> str:
 
 
 @contextmanager
-def open_site(folder: Path, cron: str) -> Iterator[Site]:
-    """A site whose `nightly` runs by `cron`; server and worker are alive."""
+def open_site(
+    folder: Path, cron: str, webhook: str = "", changes: Mapping[str, tuple[str, str]] | None = None
+) -> Iterator[Site]:
+    """A site whose `nightly` runs by `cron`; server and worker are alive.
+
+    `webhook`: the address that is told; `changes`: file → text in it and what takes its place.
+    """
     project = copy_of_project(folder / "author")
     project.run("dvc", "remote", "add", "--default", "store", str(folder / "store"))
     plan = project.root / "prefect.yaml"
     plan.write_text(plan.read_text().replace("cron: 0 2 * * *", f'cron: "{cron}"'))
+    for path, (old, new) in (changes or {}).items():
+        content = (project.root / path).read_text()
+        assert old in content
+        (project.root / path).write_text(content.replace(old, new))
     project.commit()
     project.run("git", "clone", "--quiet", "--bare", str(project.root), str(folder / "git.git"))
     site = Site(folder, project)
+    site.environment["YOLO_WEBHOOK_URL"] = webhook
     try:
         site.start_server()
         site.deploy()

@@ -1,13 +1,12 @@
 """A small DVC project and a Prefect server, for the tests of what runs the pipeline."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from receiver import Receiver
+from receiver import Receiver, listening
 
 from stages.flow.server import TemporaryServer
 
@@ -67,10 +66,5 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A receiver of webhooks that is listening."""
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening() as server:
+        yield server

@@ -1,5 +1,7 @@
 """The automations that declare a run dead."""
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,10 +22,13 @@ def test_applying_twice_leaves_one_of_each_name_as_the_code_says(
 ) -> None:
     names = {one.name for one in automations.automations()}
     with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
-        automations.apply(client)
+        automations.apply(client, "http://127.0.0.1:9/secret-path")
+        (telling,) = client.read_automations_by_name(automations.TELL)
+        assert "secret-path" not in telling.model_dump_json()
         client.create_automation(automations.automations()[0])
         monkeypatch.setattr(automations, "SILENT", timedelta(minutes=7))
-        automations.apply(client)
+        automations.apply(client, None)
+        assert client.read_automations_by_name(automations.TELL) == []
         found = [one for name in names for one in client.read_automations_by_name(name)]
         for one in found:
             client.delete_automation(one.id)
@@ -47,3 +52,10 @@ def test_a_living_run_is_heard_of_several_times_before_it_counts_as_dead() -> No
     for one in document["deployments"]:
         every = int(one["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
         assert 4 * every <= automations.SILENT.total_seconds() < 300
+    # also one that was started by hand, on the same server; settings are read at import
+    code = (
+        "import stages.flow.flow; from prefect.settings import get_current_settings; "
+        "print(get_current_settings().flows.heartbeat_frequency)"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert int(said) == every

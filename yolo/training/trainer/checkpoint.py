@@ -102,11 +102,15 @@ class Checkpointer:
         self._saved_at = time.monotonic()
         self._took = 0.0
 
+    def is_wanted(self, batch: int) -> bool:
+        """Whether `YOLO_SAVE_BATCHES` asks for a state after update `batch`."""
+        return bool(self._every) and batch % self._every == 0
+
     def is_due(self, batch: int) -> bool:
         """Whether to save after update `batch`. Always False outside the main process."""
         if self._folder is None:
             return False
-        if self._every and batch % self._every == 0:
+        if self.is_wanted(batch):
             return True
         seconds = self._wanted_seconds
         if seconds is None:

@@ -28,7 +28,12 @@ from yolo.training.monitoring.console import Console
 from yolo.training.monitoring.tracking import Tracker
 from yolo.training.trainer import micro_batch
 from yolo.training.trainer.checkpoint import Checkpointer, StateFolder
-from yolo.training.trainer.distributed import RunningStatistics, any_process, gradient_exchange
+from yolo.training.trainer.distributed import (
+    Decisions,
+    RunningStatistics,
+    any_process,
+    gradient_exchange,
+)
 from yolo.training.trainer.ema import MovingAverage
 from yolo.training.trainer.loss_terms import LossMeter
 from yolo.training.trainer.optimiser import MOMENTS, make_optimiser, set_rate
@@ -39,6 +44,8 @@ from yolo.training.trainer.task import Batch, Task
 
 _UPDATES_BETWEEN_READINGS = 50
 """How often the host waits for an accelerator to read whether all losses were finite."""
+_SECONDS_BETWEEN_DECISIONS = 2.0
+"""Several processes on accelerators notice a signal so late, or after the update under way."""
 
 
 class Trainer:
@@ -109,6 +116,9 @@ class Trainer:
             RunningStatistics(self._network, groups) if accelerator.num_processes > 1 else None
         )
         self._read_every = 1 if self._device.type == "cpu" else _UPDATES_BETWEEN_READINGS
+        self._decisions = Decisions(
+            accelerator, seconds=_SECONDS_BETWEEN_DECISIONS, most=self._read_every
+        )
         self._started = time.monotonic()
 
     def run(self, keep: str) -> TrainResult:
@@ -291,11 +301,11 @@ class Trainer:
     def _is_over(self, update: int) -> bool:
         """Whether the training is done. Save when due; raise `Stopped` if it must stop now.
 
-        The processes decide together. They ask each other rarely where asking means waiting.
+        The processes decide together.
         """
-        accelerator, last = self._accelerator, self._optimisation.batches
-        is_rare = update % self._read_every and not self._is_validated(update)
-        if accelerator.num_processes > 1 and is_rare:
+        last, is_validated = self._optimisation.batches, self._is_validated(update)
+        must_save = self._checkpointer.is_wanted(update)
+        if not (is_validated or must_save or self._decisions.are_due(update)):
             return False
         flags = [
             self._stopping.is_told(),
@@ -303,7 +313,7 @@ class Trainer:
             self._checkpointer.is_due(update),
             self._state.has_converged(self._optimisation.patience, self._task.metric),
         ]
-        told, out_of_time, is_due, has_converged = any_process(accelerator, flags)
+        told, out_of_time, is_due, has_converged = self._decisions.decide(update, flags)
         if has_converged or update == last:
             return True
         if told or out_of_time:

@@ -1,6 +1,9 @@
 """A receiver of webhooks on loopback."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
@@ -25,3 +28,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@contextmanager
+def listening() -> Iterator[Receiver]:
+    """A receiver that answers in a thread of its own."""
+    server = Receiver()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
