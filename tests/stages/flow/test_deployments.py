@@ -97,6 +97,8 @@ def test_a_job_rendered_with_a_deployments_variables_fits_prefects_schema(
     }
     assert validate(defaults | given, schema, raise_on_error=True) is not False
     job = apply_values(template["job_configuration"], defaults | given)
+    # without it a living run would be declared dead
+    assert job["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     # what is ours has a value; what is left open Prefect itself fills
     ours = set(schema["properties"]) - set(default_template(kind)["variables"]["properties"])
     left = {one.name for one in find_placeholders(job)}
