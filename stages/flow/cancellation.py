@@ -1,7 +1,7 @@
-"""A run that is cancelled on the server ends here, whoever was to deliver that.
+"""Stop this run when it is cancelled on the Prefect server, even without a worker to relay it.
 
-Prefect leaves it to the worker that started a run to end it. A run from the command line has no
-worker, and one whose worker was killed has none any more: both would train on in `Cancelling`.
+Only a living worker passes a cancellation on. A run from the command line has none, and a worker
+may have been killed. Such a run would train on, so it asks the server.
 """
 
 import threading
@@ -18,7 +18,7 @@ _SECONDS = 5.0
 
 
 class Watch:
-    """Whether the run has been cancelled on the server, or declared dead there."""
+    """Knows whether the run has been cancelled on the server, or declared dead there."""
 
     def __init__(self) -> None:
         self._seen, self._done = threading.Event(), threading.Event()
@@ -43,7 +43,7 @@ class Watch:
     @contextmanager
     def over(self, running: Running) -> Iterator[None]:
         """End all that `running` runs when the current flow run is cancelled in the block."""
-        # made here: Prefect keeps what it knows of the server in this thread's context
+        # made here, because Prefect keeps the server's address in this thread's context
         with get_client(sync_client=True) as client:
             arguments = client, UUID(str(flow_run.id)), running
             threading.Thread(target=self._look, args=arguments, daemon=True).start()

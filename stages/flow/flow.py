@@ -2,9 +2,9 @@
 
     python -m stages.flow [STAGE...] [-S KEY=VALUE] [--pull] [--push] [--record branch] [--dry] ...
 
-DVC alone judges what is stale; Prefect runs, watches and tells. Status is asked once, before
-anything runs, because DVC refuses to answer while a stage writes. A stage that was up to date then,
-and above which nothing ran since, finishes without a process.
+DVC alone decides what is stale; Prefect runs the stages and shows them. DVC is asked once, before
+anything runs, because it refuses to answer while a stage writes. A stage finishes without a process
+if it was up to date then and nothing above it has run since.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def reproduce(
             logger.info(run.summary())
             return finalize(run, before, notifier, destination, lambda: watch.cancelled)
     except BaseException:
-        # an interrupted flow must leave no trainer behind
+        # no trainer may outlive an interrupted flow
         run.running.end_all()
         logger.info(run.summary())
         message = f"the run was ended from outside; {record_interrupted(run, destination)}"
@@ -165,7 +165,7 @@ def _stage_task(
         missing = run.without_result(stage)
         if missing:
             stage.outcome = "NotReached"
-            # of type failed: below any other Prefect would not even call the next task
+            # of type failed: after any other Prefect would not call the tasks below
             return Failed(name="NotReached", message=f"no result of {', '.join(missing)}")
         if not run.may_have_changed(stage):
             stage.outcome = "UpToDate"

@@ -1,4 +1,4 @@
-"""Messages about a run to one webhook. A webhook that fails is logged and fails nothing."""
+"""Messages about a run to one webhook. If the webhook fails, the run goes on and logs it."""
 
 import json
 import logging

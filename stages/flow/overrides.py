@@ -31,7 +31,7 @@ def apply_overrides(root: Path, overrides: Sequence[str]) -> None:
 
 @contextmanager
 def with_overrides(root: Path, overrides: Sequence[str], *, keep: bool = False) -> Iterator[None]:
-    """Apply them while the block lasts; `keep`: and after it, unless it fails."""
+    """Apply overrides inside the block; with `keep` also after it, unless the block fails."""
     path = root / "params.yaml"
     before = path.read_bytes() if overrides else b""
     is_kept = False

@@ -48,8 +48,8 @@ class Destination:
     """Push the archives that `download` fetched, too."""
 
     def pushes(self, stage: StageRun) -> bool:
-        """Whether the results of a stage go to the DVC remote; those of `download` have a source
-        of their own.
+        """Whether the results of a stage go to the DVC remote. Those of `download` can be fetched
+        again from their source.
         """
         return self.push and stage.has_result and (self.push_raw or not stage.planned.is_download)
 
@@ -97,7 +97,7 @@ def keep(run: Run, wanted: Destination) -> tuple[list[str], ReleaseDecision | No
     if wanted.push:
         sending += _step(run, "push", push, _RETRIES)
     may_record = wanted.record != "none" and not sending
-    # a run that made nothing has a record for what it cost
+    # a run without results is recorded for its cost
     cost = run.attempted() if wanted.record == "branch" else []
     if may_record and (run.changed() or cost or is_unrecorded(run.plan)):
         sending += _step(run, "record", record, _RETRIES if wanted.push else 0)
@@ -122,10 +122,10 @@ def push_stage(run: Run, stage: StageRun, wanted: Destination) -> None:
 
 
 def record_interrupted(run: Run, wanted: Destination) -> str:
-    """Record what a run that was ended finished and cost; return where, in words for the user.
+    """Record the results and the cost of a run that was ended; return a sentence for the user.
 
-    Nothing new can be started by then, and little time is left: a branch alone is written, and only
-    if all its results are in the DVC remote, when they should be.
+    Nothing new can be started by then, and little time is left. So only a branch is written, and
+    only if every result that the run pushes is in the DVC remote.
     """
     made = [stage for stage in run.stages.values() if stage.has_new_result]
     unsent = [one.name for one in made if wanted.pushes(one) and not one.is_pushed]

@@ -2,7 +2,7 @@
 
     python -m stages.flow.server
 
-waits until the configured one answers: `prefect server start --background` returns before that.
+waits until the configured server answers; `prefect server start --background` returns earlier.
 """
 
 import os
@@ -23,9 +23,9 @@ _START_SECONDS = 120.0
 
 
 class TemporaryServer:
-    """A server on a free port of 127.0.0.1, its database in `home`: starting, or answering.
+    """A server on a free port of 127.0.0.1 with its database in `home`.
 
-    Prefect would start one by itself, but that one survives a killed flow.
+    Prefect's own temporary server would survive a killed flow.
     """
 
     def __init__(self, home: Path):
@@ -38,7 +38,7 @@ class TemporaryServer:
         command = [sys.executable, "-m", "uvicorn", "--factory", "--log-level", "error"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0"}
-        # the switches with which Prefect's own temporary server leaves out its periodic services
+        # Prefect's own temporary server leaves out its periodic services by these
         environment |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         self._process = Process(
             [*command, "prefect.server.api.server:create_app"],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CODE = ("yolo", "stages")
 """The packages of this project."""
 MISSING = "missing"
-"""How a file or folder is that a stage needs and that is not here."""
+"""Said of a file or folder that a stage needs and that is not here."""
 
 Kind = Literal["parameter", "code", "data", "out", "command", "new"]
 _WORDS = {"modified": "changed", "deleted": MISSING}

@@ -1,4 +1,4 @@
-"""A command in its own process group: its output line by line, its end with all it started."""
+"""A command in its own process group: its output line by line, and its end with all it started."""
 
 import os
 import subprocess
@@ -13,8 +13,9 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 class Process:
-    """A running command, led by `stages.repro.supervisor`, which outlives this process by no more
-    than `grace` seconds however this process ends.
+    """A running command under `stages.repro.supervisor`.
+
+    The command ends at most `grace` seconds after this process, however this process ends.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Running:
 
         Raises:
             InterruptedError: All is being ended.
-            TimeoutError: It took longer than `time_out` seconds; nothing of it is alive.
+            TimeoutError: It failed to end within `time_out` seconds and has been ended.
         """
         with self._lock:
             if self.ending:

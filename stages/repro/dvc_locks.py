@@ -1,9 +1,9 @@
-"""DVC's record of who reads and writes what: explained, and cleared of the dead.
+"""DVC's record of who reads and writes what: explained, and cleared of dead processes.
 
-DVC notes in `.dvc/tmp/rwlock` which process works on which path and trusts the note while a process
-of that number exists. Two things make it wait for nobody: a number that another process got since
-(in a container they start at 1 each time), and a file cut short by a kill. Its other lock,
-`.dvc/tmp/lock`, ends with its holder.
+DVC notes in `.dvc/tmp/rwlock` which process works on which path, and trusts a note while a process
+of that number exists. A stale note can block DVC for ever: when another process has got the number
+since (in a container they start at 1 each time), or when a kill has cut the file short. The other
+lock, `.dvc/tmp/lock`, ends with its holder.
 """
 
 import json
@@ -22,7 +22,7 @@ _RECORD = Path(".dvc/tmp/rwlock")
 
 
 def release_stale(root: Path) -> list[str]:
-    """Take the notes of processes that are gone out of DVC's record; say what was taken out.
+    """Remove the notes of processes that are gone from DVC's record; return what was removed.
 
     A note stays while its process may still be at work.
     """
@@ -63,7 +63,7 @@ def release_stale(root: Path) -> list[str]:
 
 
 def explain(root: Path) -> str:
-    """Say who is at work in the project by DVC's record, and what to do; empty: nobody."""
+    """Who is at work in the project according to DVC's record, and what to do; empty: nobody."""
     path = root / _RECORD
     try:
         notes = list(_notes(json.loads(path.read_text(encoding="utf-8"))))
@@ -87,7 +87,7 @@ def explain(root: Path) -> str:
 
 
 def _some(targets: list[str], shown: int = 3) -> str:
-    """The first, which are those that are written, and how many more."""
+    """The first few targets (those being written come first), and how many more there are."""
     own = list(dict.fromkeys(targets))
     more = f" and {len(own) - shown} more" if len(own) > shown else ""
     return ", ".join(own[:shown]) + more
@@ -103,7 +103,7 @@ def _notes(record: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _may_be_at_work(pid: int, record: Path) -> bool:
-    """Whether a process of that number lives that was there when the record was last written."""
+    """Whether a process of that number is alive and older than the record's last change."""
     try:
         return psutil.Process(pid).create_time() <= record.stat().st_mtime
     except (psutil.NoSuchProcess, FileNotFoundError):

@@ -10,8 +10,8 @@ from yolo.errors import UserError
 def update_imports() -> list[str]:
     """Run `dvc update` for each import whose source has changed; return the paths of the new data.
 
-    The source is asked for what DVC has recorded of it (the ETag of an HTTP or S3 address, the
-    commit of a repository): what is unchanged is not downloaded, also when it is not here. Raises
+    The source is compared with what DVC has recorded of it (the ETag of an HTTP or S3 address, the
+    commit of a repository). Unchanged data is not downloaded, even if it is not here. Raises
     `UserError` that names the data when its source is gone or does not answer.
     """
     from dvc.exceptions import DvcException
@@ -31,7 +31,7 @@ def update_imports() -> list[str]:
 def _has_new_source(stage: Any) -> bool:
     source = stage.deps[0]
     try:
-        # not its `status`, which begins a download to see whether the address is there
+        # not `status`: it starts a download to see whether the address exists
         return bool(source.changed_checksum())
     except Exception as error:  # each kind of address has its own
         raise UserError(f"{stage.outs[0]} cannot be updated from {source}: {error}") from None

@@ -139,9 +139,9 @@ def read_plan(targets: Sequence[str] = (), *, missing_is_fine: bool = False) -> 
 
 
 def _without_unread_downloads(plan: Plan) -> Plan:
-    """Let no download be stale only because its archives are gone, unless a stage will read them.
+    """Count a download as up to date if only its archives are gone and no stage will read them.
 
-    A run does not push them (`stages.flow.publish`).
+    Runs do not push these archives (`stages.flow.publish`).
     """
     gone = {
         stage.name
@@ -217,6 +217,6 @@ def _collect(repo: "Repo", target: str) -> list[Any]:
 
 
 def message(error: BaseException) -> str:
-    """What DVC says, with the cause where that says more."""
+    """DVC's message, with its cause if that says more."""
     cause = error.__cause__
     return f"DVC: {error}" + (f": {cause}" if cause and str(cause) not in str(error) else "")

@@ -1,4 +1,4 @@
-"""How often a stage is tried, and how long one try may take: the one place to change it."""
+"""How often a stage is tried, and how long one attempt may take. Change it here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -40,7 +40,7 @@ _HINTS = (
     "To enable auto staging",
     "\tdvc config core",
 )
-"""What DVC prints after every stage; the user hears it once from Git."""
+"""Lines that DVC prints after every stage, and that help nobody here."""
 
 
 class StageFailed(Exception):
@@ -261,7 +261,7 @@ class Run:
 
 
 class Lines:
-    """The output of `dvc repro` for one stage: logged, its end kept, DVC's verdict picked out."""
+    """The output of `dvc repro` for one stage: logs it, keeps its end, finds DVC's verdict."""
 
     def __init__(self, name: str, logger: logging.Logger, redact: Redactor):
         self.outcome: Outcome = "Ran"
@@ -289,7 +289,7 @@ class Lines:
 
 
 def _environment() -> dict[str, str]:
-    """That of every command: this interpreter's programs first, output unbuffered, no webhook."""
+    """For every command: this interpreter's programs first, output unbuffered, no webhook."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     kept = {name: value for name, value in os.environ.items() if name != WEBHOOK_VARIABLE}
     return kept | {"PATH": path, "PYTHONUNBUFFERED": "1"}

@@ -1,16 +1,19 @@
-"""Lead one command and everything that it starts; end all of it when the starter is gone.
+"""Run one command and end everything that it started when the starter is gone.
 
-Run as a script by `stages.repro.command`, with the standard library alone so that it starts in
+`stages.repro.command` runs this as a script, with the standard library alone so that it starts in
 milliseconds: `python supervisor.py LIFELINE OUTPUT GRACE COMMAND...`. LIFELINE and OUTPUT are
-inherited descriptors. LIFELINE is the reading end of a pipe whose other end only the starter holds:
-however the starter ends, SIGKILL included, the pipe closes, and the command is ended. A death
-signal set with prctl would not do: it follows the *thread* that forked, and it reaches the command
-only, while DVC killed alone leaves its trainer running. OUTPUT is the reading end of the command's
-output: held here so that a trainer which reports its last checkpoint to a starter that is gone
-does not die of a broken pipe instead of saving.
+inherited descriptors.
 
-The exit status is the command's (128 + N when signal N killed it), given once nothing that the
-command started is alive: whoever starts the stage again races with no survivor.
+LIFELINE is the reading end of a pipe; only the starter holds the other end. However the starter
+ends, SIGKILL included, the pipe closes, and the command is ended. A death signal (prctl) is not
+enough: it depends on the *thread* that forked, and it reaches the command alone. DVC killed alone
+leaves its trainer running.
+
+OUTPUT is the reading end of the command's output. It stays open here because the starter may be
+gone: otherwise a trainer that prints a line would die of a broken pipe before it saves its state.
+
+The exit status is the command's, 128 + N when signal N killed it. It is given when nothing that the
+command started is alive, so a stage that is started again meets no survivor.
 """
 
 import contextlib
@@ -66,9 +69,9 @@ def _end(child: subprocess.Popen[bytes], grace: float, drain: Callable[[], None]
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
         while _alive(child) and time.monotonic() < deadline:
-            # Descendants become our children when their parents are gone. They are asked again and
-            # again: a child that a shell has forked, but that is not yet what it shall run, still
-            # has the shell's trap and loses the signal.
+            # Descendants become our children when their parents are gone. The signal is repeated,
+            # because a child that a shell has just forked still has the shell's trap and may lose
+            # it.
             for pid in set(_children()) - {child.pid}:
                 if time.monotonic() >= asked.get(pid, 0.0) + _AGAIN_SECONDS:
                     asked[pid] = time.monotonic()
@@ -79,7 +82,7 @@ def _end(child: subprocess.Popen[bytes], grace: float, drain: Callable[[], None]
 
 
 def _discard(output: int) -> None:
-    """Read away what nobody else will read."""
+    """Read the output that nobody else will read."""
     while select.select([output], [], [], 0)[0] and os.read(output, 1 << 16):
         pass
 

@@ -1,4 +1,4 @@
-"""The device that the runtime settings mean on this machine."""
+"""The device that a training runs on, by the runtime settings of this machine."""
 
 import torch
 

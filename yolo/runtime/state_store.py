@@ -6,7 +6,7 @@ Below the address each training has the folder `<stage>/<fingerprint>/`:
     0000000042-1c9f03ab.json    its size and SHA-256, written last: without it no state is whole
     77ac02d5.claim              renewed while machine 77ac02d5 trains: no other may then begin
 
-Only a claim is ever overwritten, by its owner: no reader meets a file half old, half new.
+Only a claim is ever overwritten, by its owner, so no reader meets a half-new file.
 """
 
 import json

@@ -22,7 +22,7 @@ _OWNER = "owner.json"
 class StateUploader:
     """Uploads `state` whenever it is new and an upload is due, in threads of its own.
 
-    The training never waits for it. What fails is told once and tried again.
+    The training never waits for it. A failure is told once, and the upload is tried again.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ def shared_states(
 
 
 def _owner(folder: Path) -> str:
-    """A number of this machine's folder: after a kill the same folder need not wait for itself."""
+    """A number for this machine's folder. After a kill, the same folder keeps its claim."""
     path, host = folder / _OWNER, socket.gethostname()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -195,7 +195,7 @@ def _owner(folder: Path) -> str:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file it is: a new state is another file."""
+    """Identity of the file: each new state is another file."""
     try:
         found = path.stat()
     except FileNotFoundError:
