@@ -30,16 +30,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from yolo.inference.engine import Engine, OnnxEngine, TorchEngine
+from yolo.inference.engine import Engine, OnnxEngine, OpenVinoEngine, TorchEngine
 from yolo.inference.export import export_onnx
 from yolo.inference.model import Model
 from yolo.model.detector.detector import Detector, DetectorSpec, build_detector, save_detector
-from yolo.model.detector.predict import to_input
 from yolo.runtime import settings as runtime
 from yolo.runtime.malloc import keep_freed
 
@@ -50,24 +47,6 @@ LEAST_ROUNDS = 3
 REST = 0.25
 BASELINE = "PyTorch, eager"
 REFERENCE = "OpenVINO"
-
-
-class OpenVinoEngine:
-    """OpenVINO on an export of ours, in 32 bits as all others."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        compiled = openvino.Core().compile_model(path, "CPU", settings)
-        self._request = compiled.create_infer_request()
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
-        images = np.ascontiguousarray(to_input(pixels, torch.device("cpu")).numpy())
-        (prediction,) = self._request.infer({"images": images}).values()
-        return torch.from_numpy(prediction.copy())
 
 
 def engines(detector: Detector, folder: Path, threads: int) -> dict[str, Engine]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from yolo.commands import check, convert, demo, inspect, predict, profile, score
+from yolo.commands import benchmark, check, convert, demo, inspect, predict, profile, score
 from yolo.errors import UserError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (predict, demo, check, score, convert, profile):
+for group in (predict, demo, check, score, convert, profile, benchmark):
     app.add_typer(group.app)
 app.add_typer(inspect.app, name="inspect")
 

@@ -103,3 +103,25 @@ class TorchEngine:
         """Predict."""
         with torch.inference_mode():
             return self._detector(to_input(pixels, self._device))
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU, in 32 bits, for a file that `yolo.inference.export` wrote."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Compile the file."""
+        import openvino  # pyright: ignore[reportMissingImports]
+
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = openvino.Core().compile_model(path, "CPU", settings)
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Predict."""
+        images = np.ascontiguousarray(to_input(pixels, torch.device("cpu")).numpy())
+        (prediction,) = self._request.infer({"images": images}).values()
+        return torch.from_numpy(prediction.copy())
