@@ -40,14 +40,14 @@ from torch import Tensor, nn
 from stages.project.preset import compose
 from yolo.data.archives.reader import Archives
 from yolo.data.download.tar_writer import write_tar
+from yolo.data.formats import voc_xml
+from yolo.data.formats.index import Limits
+from yolo.data.formats.layouts import read_index
 from yolo.data.loading.loader import BatchSampler
 from yolo.data.store.clean_set import DETECTION_SCHEMA, CleanSet, write_classes, write_split
 from yolo.data.store.images import decode, encode_jpeg, shrink
 from yolo.data.synthetic.generate import detection_members
 from yolo.data.synthetic.recipes import DetectionCounts, DetectionRecipe
-from yolo.data.validate import voc_xml
-from yolo.data.validate.index import Limits
-from yolo.data.validate.layouts import read_index
 from yolo.detection.boxes import iou
 from yolo.detection.layout import outputs, split
 from yolo.inspection.layer_table import layer_table

@@ -14,11 +14,12 @@ from pydantic import AliasPath, Field
 from stages.common.entry import read_inputs, run
 from yolo.data.archives import reader
 from yolo.data.archives.reader import Archives
+from yolo.data.formats import index
+from yolo.data.formats.index import Kind
+from yolo.data.formats.layouts import read_index_of
 from yolo.data.store.clean_set import write_classes
-from yolo.data.validate import expectations, index
+from yolo.data.validate import expectations
 from yolo.data.validate.filtering import write_rejected
-from yolo.data.validate.index import Kind
-from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.messages import refusal, warnings
 from yolo.data.validate.overview_page import write_page
 from yolo.data.validate.validation import Contract, ValidationResult, validate

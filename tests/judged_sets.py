@@ -6,9 +6,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from small_sets import MemoryFiles, picture, voc_set
 
+from yolo.data.formats.index import Limits
+from yolo.data.formats.layouts import read_index_of
 from yolo.data.validate import rules
-from yolo.data.validate.index import Limits
-from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.validation import Contract, ValidationResult, validate
 from yolo.runtime.workers import Workers
 

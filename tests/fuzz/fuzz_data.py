@@ -19,7 +19,8 @@ from small_sets import MemoryFiles, annotation, picture
 from yolo.data.archives.reader import Archives
 from yolo.data.archives.reader import Limits as ArchiveLimits
 from yolo.data.download.descriptor import read_descriptor
-from yolo.data.validate import imagenet, probe, voc_xml
+from yolo.data.formats import imagenet, voc_xml
+from yolo.data.validate import probe
 from yolo.errors import UserError
 from yolo.evaluation.analysis import devkit
 from yolo.inference.image_input import decode_upright

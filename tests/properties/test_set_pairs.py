@@ -15,10 +15,11 @@ from small_sets import MemoryFiles
 
 from yolo.data.archives.reader import Archives
 from yolo.data.store.clean_set import DETECTION_SCHEMA, Split, Writer
-from yolo.data.validate import splits, voc_xml
-from yolo.data.validate.annotations import in_pixels
-from yolo.data.validate.index import Limits
-from yolo.data.validate.layouts import read_index_of
+from yolo.data.formats import voc_xml
+from yolo.data.validate import splits
+from yolo.data.formats.annotations import in_pixels
+from yolo.data.formats.index import Limits
+from yolo.data.formats.layouts import read_index_of
 from yolo.errors import UserError
 from yolo.evaluation.analysis import devkit
 from yolo.inference.results import write_voc_xml

@@ -13,8 +13,8 @@ from judged_sets import DETECTION
 from small_sets import voc_set, write_tar
 
 from yolo.data.archives.reader import Archives
+from yolo.data.formats.layouts import read_index
 from yolo.data.validate import rules
-from yolo.data.validate.layouts import read_index
 from yolo.data.validate.validation import validate
 from yolo.data.validate.write_clean import write_store
 from yolo.errors import UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.data.validate.index import IMAGES, RARE_IMAGES, UNREAD_IMAGES, visible
+from yolo.data.formats.index import IMAGES, RARE_IMAGES, UNREAD_IMAGES, visible
 from yolo.errors import UserError
 from yolo.inference.image_input import read_image
 from yolo.model.detector.predict import ImageArray

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from yolo.data.archives.reader import Archives
+from yolo.data.formats.index import Kind, Limits
+from yolo.data.formats.layouts import read_index
+from yolo.data.formats.split_names import USUAL, in_our_order
 from yolo.data.validate import rules
-from yolo.data.validate.index import Kind, Limits
-from yolo.data.validate.layouts import read_index
-from yolo.data.validate.split_names import USUAL, in_our_order
 from yolo.data.validate.validation import Contract, ValidationResult, validate
 from yolo.errors import UserError
 from yolo.runtime.settings import usable_cores

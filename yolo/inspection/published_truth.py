@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from yolo.data.archives.reader import Archives
+from yolo.data.formats.index import OK, Files, Index, Limits, Record
+from yolo.data.formats.layouts import read_index_of
 from yolo.data.validate import orientation
-from yolo.data.validate.index import OK, Files, Index, Limits, Record
-from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.probe import ImageProbe, Probe, examine_header
 from yolo.errors import UserError
 from yolo.evaluation.analysis.devkit import Annotations

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from yolo.data.formats.index import OK
 from yolo.data.validate import expectations
-from yolo.data.validate.index import OK
 from yolo.data.validate.rules import detection_rules, evaluate, set_rules
 
 CLASSES = ("cat", "dog")

@@ -10,9 +10,9 @@ from judged_sets import CLASSIFICATION, JPG, XML, damaged, image_folder, judge
 from PIL import Image, ImageOps
 from small_sets import MemoryFiles, annotation
 
+from yolo.data.formats.annotations import Annotation, Object
 from yolo.data.store.clean_set import CleanSet
 from yolo.data.store.images import decode
-from yolo.data.validate.annotations import Annotation, Object
 from yolo.data.validate.orientation import boxes, describe, turn
 from yolo.data.validate.probe import ImageProbe, Probe
 from yolo.data.validate.validation import ValidationResult

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 from small_sets import MemoryFiles, annotation, picture
 
-from yolo.data.validate import probe, voc_xml
-from yolo.data.validate.index import Limits, Record
+from yolo.data.formats import voc_xml
+from yolo.data.formats.index import Limits, Record
+from yolo.data.validate import probe
 from yolo.runtime.workers import Workers
 
 

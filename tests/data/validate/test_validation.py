@@ -8,9 +8,9 @@ import pytest
 from judged_sets import CLASSIFICATION, JPG, ROOT, XML, clean_set, damaged, image_folder, judge
 from small_sets import MemoryFiles, annotation, picture, voc_set
 
+from yolo.data.formats.index import Limits
+from yolo.data.formats.layouts import read_index_of
 from yolo.data.validate import rules
-from yolo.data.validate.index import Limits
-from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.validation import ValidationResult, validate
 from yolo.errors import UserError
 from yolo.runtime.workers import Workers

@@ -30,7 +30,7 @@ def files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield `<split>/<shard and row>.jpg`, the encoded image, and `….objects.json` of each row.
 
     The latter holds `boxes`, `classes` and, where the table has them, `crowds` and `size`;
-    `yolo.data.validate.hf_objects` reads it. The split is the file's name up to the first hyphen; a
+    `yolo.data.formats.hf_objects` reads it. The split is the file's name up to the first hyphen; a
     class is called by the name that the schema gives it (data type ClassLabel), else by its number.
 
     Raises:

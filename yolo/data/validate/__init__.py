@@ -1,1 +1,1 @@
-"""Read any data set, apply the rules and write the clean set."""
+"""Apply the rules and policies to any data set and write the clean set."""

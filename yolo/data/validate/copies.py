@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from yolo.data.validate.annotations import Box
-from yolo.data.validate.index import OK
+from yolo.data.formats.annotations import Box
+from yolo.data.formats.index import OK
 from yolo.data.validate.perceptual_hash import BITS, nearest
 from yolo.data.validate.probe import Probe
 

@@ -5,8 +5,8 @@ image counts its pixels; one that states the stored size counts the stored pixel
 turned with the image. Where a size cannot tell, the annotation was made on what viewers show.
 """
 
-from yolo.data.validate.annotations import Annotation, Box, in_pixels
-from yolo.data.validate.index import OK
+from yolo.data.formats.annotations import Annotation, Box, in_pixels
+from yolo.data.formats.index import OK
 from yolo.data.validate.probe import ImageProbe, Probe
 
 _SIDES_SWAPPED = range(5, 9)

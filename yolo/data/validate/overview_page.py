@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from yolo.data.formats.index import Files, Record
 from yolo.data.store.images import decode, encode_jpeg, turn
 from yolo.data.validate.filtering import Finding
-from yolo.data.validate.index import Files, Record
 from yolo.data.validate.probe import Probe
 from yolo.data.validate.tables import Columns
 from yolo.data.validate.validation import ValidationResult

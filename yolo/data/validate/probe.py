@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from yolo.data.formats.annotations import Annotation, Parse
+from yolo.data.formats.index import OK, Files, Limits, Record
 from yolo.data.store import images
-from yolo.data.validate.annotations import Annotation, Parse
-from yolo.data.validate.index import OK, Files, Limits, Record
 from yolo.data.validate.perceptual_hash import perceptual_hash
 from yolo.errors import UserError
 from yolo.runtime.workers import Workers

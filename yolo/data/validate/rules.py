@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from yolo.data.validate.index import OK
+from yolo.data.formats.index import OK
 
 _FIELD = re.compile(r"\{(.+?)\}")
 _LONGEST = 200

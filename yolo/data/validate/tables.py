@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from yolo.class_names import problem_with
+from yolo.data.formats.annotations import Box, Object
+from yolo.data.formats.index import OK, ImageList, Record
 from yolo.data.validate import copies, orientation
-from yolo.data.validate.annotations import Box, Object
-from yolo.data.validate.index import OK, ImageList, Record
 from yolo.data.validate.probe import Probe
 
 Columns = dict[str, list[Any]]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from yolo.class_names import problem_with
+from yolo.data.formats.index import OK, Files, ImageList, Index, Limits, Record
 from yolo.data.validate import rules, splits
 from yolo.data.validate.filtering import Filtered, filter_rows
-from yolo.data.validate.index import OK, Files, ImageList, Index, Limits, Record
 from yolo.data.validate.probe import Probe, probe_records
 from yolo.data.validate.rules import Outcome, Rule, Table
 from yolo.data.validate.tables import (

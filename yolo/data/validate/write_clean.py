@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from yolo.data.formats.index import Files
 from yolo.data.store.clean_set import (
     CLASSIFICATION_SCHEMA,
     DETECTION_SCHEMA,
@@ -12,7 +13,6 @@ from yolo.data.store.clean_set import (
     write_split,
 )
 from yolo.data.store.images import decode, encode_jpeg, encode_png, shrink, turn
-from yolo.data.validate.index import Files
 from yolo.data.validate.probe import ImageProbe
 from yolo.data.validate.validation import ValidationResult
 from yolo.runtime.progress import progress

@@ -9,12 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from yolo.data.validate.annotations import FARTHEST, Annotation, Box, Object
-from yolo.data.validate.image_names import Images
-from yolo.data.validate.index import Files, Index, Limits, extension, visible
-from yolo.data.validate.set_annotations import Described, index_of
-from yolo.data.validate.text_stream import lines_of
-from yolo.data.validate.voc_xml import read_numbers
+from yolo.data.formats.annotations import FARTHEST, Annotation, Box, Object
+from yolo.data.formats.image_names import Images
+from yolo.data.formats.index import Files, Index, Limits, extension, visible
+from yolo.data.formats.set_annotations import Described, index_of
+from yolo.data.formats.text_stream import lines_of
+from yolo.data.formats.voc_xml import read_numbers
 from yolo.errors import UserError
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")

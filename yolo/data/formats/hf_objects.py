@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from yolo.data.archives.parquet_objects import ENDING
-from yolo.data.validate.annotations import Annotation, Object
-from yolo.data.validate.coco import read_box
-from yolo.data.validate.image_names import Images
-from yolo.data.validate.index import Files, Index, Record, visible
-from yolo.data.validate.split_names import by_folder
+from yolo.data.formats.annotations import Annotation, Object
+from yolo.data.formats.coco import read_box
+from yolo.data.formats.image_names import Images
+from yolo.data.formats.index import Files, Index, Record, visible
+from yolo.data.formats.split_names import by_folder
 from yolo.errors import UserError
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from yolo.data.validate.index import IMAGES, Files, Index, Record, extension, visible
-from yolo.data.validate.split_names import split_called, split_of_folder
+from yolo.data.formats.index import IMAGES, Files, Index, Record, extension, visible
+from yolo.data.formats.split_names import split_called, split_of_folder
 
 _LAYOUT = "folders of classes"
 

@@ -1,6 +1,6 @@
 """Tell the layout of a set by its content, and read its index."""
 
-from yolo.data.validate import (
+from yolo.data.formats import (
     coco,
     csv_boxes,
     hf_objects,
@@ -10,7 +10,7 @@ from yolo.data.validate import (
     voc,
     yolo_txt,
 )
-from yolo.data.validate.index import IMAGES, Files, Index, Kind, Limits
+from yolo.data.formats.index import IMAGES, Files, Index, Kind, Limits
 from yolo.errors import UserError
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from yolo.data.validate import json_stream
+from yolo.data.formats import json_stream
 from yolo.errors import UserError
 
 

@@ -4,8 +4,8 @@ import pytest
 from judged_sets import judge
 from small_sets import MemoryFiles, picture
 
-from yolo.data.validate.csv_boxes import read
-from yolo.data.validate.index import Index, Limits
+from yolo.data.formats.csv_boxes import read
+from yolo.data.formats.index import Index, Limits
 from yolo.errors import UserError
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from yolo.data.validate.index import (
+from yolo.data.formats.index import (
     IMAGES,
     RARE_IMAGES,
     UNREAD_IMAGES,

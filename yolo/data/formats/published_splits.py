@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from yolo.data.validate.image_lists import Line, read_list
-from yolo.data.validate.index import Files, ImageList, Record, extension, plain
-from yolo.data.validate.path_lookup import Absences, PathLookup
-from yolo.data.validate.split_names import USUAL, by_folder, split_called
+from yolo.data.formats.image_lists import Line, read_list
+from yolo.data.formats.index import Files, ImageList, Record, extension, plain
+from yolo.data.formats.path_lookup import Absences, PathLookup
+from yolo.data.formats.split_names import USUAL, by_folder, split_called
 
 _FEW = 100
 """Text files in one folder; where there are more, they are labels of images and no lists."""

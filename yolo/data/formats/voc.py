@@ -6,8 +6,8 @@ write the XML beside the images, into folders of other names, or a folder per sp
 
 from collections.abc import Sequence
 
-from yolo.data.validate import published_splits, voc_xml
-from yolo.data.validate.index import (
+from yolo.data.formats import published_splits, voc_xml
+from yolo.data.formats.index import (
     IMAGES,
     OK,
     RARE_IMAGES,
@@ -18,8 +18,8 @@ from yolo.data.validate.index import (
     plain,
     visible,
 )
-from yolo.data.validate.pairing import VOC_FOLDER, label_roots, pair, splits_at
-from yolo.data.validate.path_lookup import Absences
+from yolo.data.formats.pairing import VOC_FOLDER, label_roots, pair, splits_at
+from yolo.data.formats.path_lookup import Absences
 
 _ANNOTATION_FOLDERS = frozenset(
     ("annotations", "annotation", "annots", "annot", "anns", "ann", "xmls", "xml", "labels")

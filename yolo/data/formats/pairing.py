@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from yolo.data.validate.image_names import common_folder
-from yolo.data.validate.index import extension, plain
+from yolo.data.formats.image_names import common_folder
+from yolo.data.formats.index import extension, plain
 
 IMAGE_FOLDERS = frozenset(
     ("jpegimages", "images", "image", "imgs", "img", "pictures", "photos", "jpgs", "pngs", "data")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from yolo.data.validate.index import Files, Limits, extension, visible
+from yolo.data.formats.index import Files, Limits, extension, visible
 from yolo.errors import UserError
 
 _SAMPLES = 5

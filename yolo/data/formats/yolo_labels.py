@@ -7,8 +7,8 @@ A line is `class x y width height`, the centre and size of the box in shares of 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from yolo.data.validate.annotations import FARTHEST, Annotation, Box, Object
-from yolo.data.validate.voc_xml import read_numbers
+from yolo.data.formats.annotations import FARTHEST, Annotation, Box, Object
+from yolo.data.formats.voc_xml import read_numbers
 from yolo.errors import UserError
 
 

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from yolo.data.validate.index import IMAGES, Files, Index, Record, extension, visible
-from yolo.data.validate.matlab import read_table
-from yolo.data.validate.split_names import split_called
+from yolo.data.formats.index import IMAGES, Files, Index, Record, extension, visible
+from yolo.data.formats.matlab import read_table
+from yolo.data.formats.split_names import split_called
 from yolo.errors import UserError
 
 _SYNSET = re.compile(r"n\d{8}")

@@ -11,10 +11,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from yolo.data.validate import published_splits, yolo_labels
-from yolo.data.validate.annotations import Annotation
-from yolo.data.validate.image_lists import read_list
-from yolo.data.validate.index import (
+from yolo.data.formats import published_splits, yolo_labels
+from yolo.data.formats.annotations import Annotation
+from yolo.data.formats.image_lists import read_list
+from yolo.data.formats.index import (
     IMAGES,
     OK,
     RARE_IMAGES,
@@ -26,9 +26,9 @@ from yolo.data.validate.index import (
     extension,
     visible,
 )
-from yolo.data.validate.pairing import label_roots, last, pair
-from yolo.data.validate.path_lookup import Absences, PathLookup
-from yolo.data.validate.split_names import split_called
+from yolo.data.formats.pairing import label_roots, last, pair
+from yolo.data.formats.path_lookup import Absences, PathLookup
+from yolo.data.formats.split_names import split_called
 from yolo.errors import UserError
 
 _LABEL_FOLDERS = frozenset(("labels", "label", "annotations", "txt", "yolo", "yolo_labels"))

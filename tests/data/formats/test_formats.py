@@ -8,9 +8,9 @@ from format_sets import FORMATS, examples
 from judged_sets import DETECTION
 
 from yolo.data.archives.reader import Archives
+from yolo.data.formats.layouts import read_index_of
 from yolo.data.store.clean_set import CleanSet
 from yolo.data.validate import rules
-from yolo.data.validate.layouts import read_index_of
 from yolo.data.validate.validation import ValidationResult, validate
 from yolo.data.validate.write_clean import write_store
 from yolo.runtime.workers import Workers

@@ -4,9 +4,9 @@ import pytest
 from judged_sets import ROOT, clean_set, judge
 from small_sets import MemoryFiles, annotation, picture, voc_set
 
-from yolo.data.validate.index import Index, Limits
-from yolo.data.validate.layouts import read_index
-from yolo.data.validate.split_names import split_called, split_in
+from yolo.data.formats.index import Index, Limits
+from yolo.data.formats.layouts import read_index
+from yolo.data.formats.split_names import split_called, split_in
 
 MAIN = f"{ROOT}/ImageSets/Main"
 

@@ -1,8 +1,8 @@
 import pytest
 from small_sets import MemoryFiles
 
-from yolo.data.validate.imagefolder import read
-from yolo.data.validate.index import Index
+from yolo.data.formats.imagefolder import read
+from yolo.data.formats.index import Index
 
 
 def listed(*names: str) -> Index:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 
-from yolo.data.validate.index import IMAGES, RARE_IMAGES, extension, plain
-from yolo.data.validate.path_lookup import Absences, PathLookup
+from yolo.data.formats.index import IMAGES, RARE_IMAGES, extension, plain
+from yolo.data.formats.path_lookup import Absences, PathLookup
 
 
 class Images:

@@ -8,8 +8,8 @@ from judged_sets import image_folder
 from small_sets import MemoryFiles, picture, voc_set
 
 from yolo.data.archives.reader import Archives
-from yolo.data.validate.index import Limits
-from yolo.data.validate.layouts import read_index, read_index_of
+from yolo.data.formats.index import Limits
+from yolo.data.formats.layouts import read_index, read_index_of
 from yolo.errors import UserError
 
 LAYOUTS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from yolo.data.validate.matlab import read_table
+from yolo.data.formats.matlab import read_table
 
 ROWS = [(1, "n02123045", 0.5), (257, "n02085620", -3.0), (70000, "grüße, 猫", 1e300)]
 

@@ -5,10 +5,10 @@ from format_sets import darknet, examples, yolo
 from judged_sets import judge
 from small_sets import MemoryFiles, picture
 
-from yolo.data.validate.index import Index, Limits
+from yolo.data.formats.index import Index, Limits
+from yolo.data.formats.yolo_labels import Labels
+from yolo.data.formats.yolo_txt import read
 from yolo.data.validate.validation import ValidationResult
-from yolo.data.validate.yolo_labels import Labels
-from yolo.data.validate.yolo_txt import read
 from yolo.errors import UserError
 
 NAMES = b"names: [cat, dog]\n"

@@ -1,9 +1,9 @@
 import pytest
 from small_sets import MemoryFiles, annotation, picture, voc_set
 
-from yolo.data.validate.index import Index
-from yolo.data.validate.voc import read, read_images_alone
-from yolo.data.validate.voc_xml import parse
+from yolo.data.formats.index import Index
+from yolo.data.formats.voc import read, read_images_alone
+from yolo.data.formats.voc_xml import parse
 from yolo.errors import UserError
 
 ROOT = "set/VOCdevkit/VOC2007"

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from yolo.data.validate.annotations import FARTHEST, Annotation, Box, Object
+from yolo.data.formats.annotations import FARTHEST, Annotation, Box, Object
 from yolo.errors import UserError
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

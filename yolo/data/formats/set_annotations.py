@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from yolo.data.validate.annotations import Annotation
-from yolo.data.validate.image_names import Images
-from yolo.data.validate.index import ImageList, Index, Record
-from yolo.data.validate.split_names import by_folder, split_called, split_in
+from yolo.data.formats.annotations import Annotation
+from yolo.data.formats.image_names import Images
+from yolo.data.formats.index import ImageList, Index, Record
+from yolo.data.formats.split_names import by_folder, split_called, split_in
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from format_sets import coco_document, examples
 from judged_sets import judge
 from small_sets import MemoryFiles, picture
 
-from yolo.data.validate.coco import read
-from yolo.data.validate.index import Index, Limits
+from yolo.data.formats.coco import read
+from yolo.data.formats.index import Index, Limits
 from yolo.data.validate.validation import ValidationResult
 from yolo.errors import UserError
 

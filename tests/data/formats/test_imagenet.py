@@ -10,9 +10,9 @@ from scipy.io import savemat
 from small_sets import MemoryFiles
 
 from yolo.data.archives.reader import Archives
-from yolo.data.validate.imagenet import read
-from yolo.data.validate.index import Index, Limits
-from yolo.data.validate.layouts import read_index, read_index_of
+from yolo.data.formats.imagenet import read
+from yolo.data.formats.index import Index, Limits
+from yolo.data.formats.layouts import read_index, read_index_of
 from yolo.errors import UserError
 
 CAT, DOG = "n02123045", "n02085620"

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from yolo.data.validate import json_stream
-from yolo.data.validate.annotations import FARTHEST, Annotation, Box, Object
-from yolo.data.validate.image_names import Images
-from yolo.data.validate.index import Files, Index, Limits, extension, visible
-from yolo.data.validate.set_annotations import Described, index_of
+from yolo.data.formats import json_stream
+from yolo.data.formats.annotations import FARTHEST, Annotation, Box, Object
+from yolo.data.formats.image_names import Images
+from yolo.data.formats.index import Files, Index, Limits, extension, visible
+from yolo.data.formats.set_annotations import Described, index_of
 from yolo.errors import UserError
 
 _FEW = 100

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
-from yolo.data.validate.annotations import Annotation, Parse
+from yolo.data.formats.annotations import Annotation, Parse
 
 OK = "ok"
 """Stands in a column of findings where there is none."""
