@@ -126,3 +126,11 @@ def test_one_picture_is_told_from_several() -> None:
         map(is_one, ("a.jpg", Path("a"), red(), torch.zeros(3, 4, 5), Image.new("L", (1, 1))))
     )
     assert not any(map(is_one, (["a.jpg"], red()[None], torch.zeros(1, 3, 4, 5), iter([]))))
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.HEIC"])
+def test_a_format_that_is_not_read_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(UserError, match=r"HEIC is not read; convert it to JPEG or PNG"):
+        to_array(path)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from small_sets import MemoryFiles
 
 from yolo.data.archives.reader import Archives
-from yolo.data.store.clean_set import DETECTION_SCHEMA, Split, Writer
 from yolo.data.formats import voc_xml
-from yolo.data.validate import splits
 from yolo.data.formats.annotations import in_pixels
 from yolo.data.formats.index import Limits
 from yolo.data.formats.layouts import read_index_of
+from yolo.data.store.clean_set import DETECTION_SCHEMA, Split, Writer
+from yolo.data.validate import splits
 from yolo.errors import UserError
 from yolo.evaluation.analysis import devkit
 from yolo.inference.results import write_voc_xml

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from yolo.data.formats.index import unread_format
 from yolo.errors import UserError
 from yolo.model.detector.predict import ImageArray
 
@@ -78,7 +79,10 @@ def decode_upright(data: bytes, name: str) -> ImageArray:
     except cv2.error:
         image = None
     if image is None:
+        kind = unread_format(name, data)
         why = "it is truncated, damaged or not an image" if data else "it is empty"
+        if kind:
+            why = f"{kind} is not read; convert it to JPEG or PNG"
         raise UserError(f"{name} cannot be decoded: {why}")
     return np.asarray(image, np.uint8)
 

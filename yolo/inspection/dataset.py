@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from yolo.data.archives.reader import Archives
-from yolo.data.formats.index import Kind, Limits
+from yolo.data.formats.index import UNREAD_IMAGES, Kind, Limits, extension
 from yolo.data.formats.layouts import read_index
 from yolo.data.formats.split_names import USUAL, in_our_order
 from yolo.data.validate import rules
@@ -331,10 +331,17 @@ def _unlisted(path: Path, result: ValidationResult) -> list[Finding]:
         *([counted] if whole else []),
         *halves,
         *(
-            Finding(f"{path}/{name}", None, "unlisted", "info", "no image by its name", "ignored")
+            Finding(f"{path}/{name}", None, "unlisted", "info", _why_ignored(name), "ignored")
             for name in result.index.ignored
         ),
     ]
+
+
+def _why_ignored(name: str) -> str:
+    ending = extension(name)
+    if ending in UNREAD_IMAGES:
+        return f"{ending[1:].upper()} is not read: convert it to JPEG or PNG"
+    return "no image by its name"
 
 
 def _halves(path: Path, result: ValidationResult) -> list[Finding]:
@@ -342,7 +349,7 @@ def _halves(path: Path, result: ValidationResult) -> list[Finding]:
         return []
     return [
         Finding(
-            f"{path}/{entry.image or entry.annotation}",
+            f"{path}/{entry.image or entry.annotation or entry.name}",
             None,
             "unlisted",
             "info",

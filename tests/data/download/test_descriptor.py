@@ -100,8 +100,12 @@ def test_wrong_archives_are_named(change: dict[str, object], words: str, tmp_pat
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({**SET}, "exactly one of the keys archives, huggingface, synthetic; it has []"),
-        ({**SET, "archives": [], "synthetic": "detection"}, "['archives', 'synthetic']"),
+        (
+            {**SET},
+            "exactly one of the keys archives, huggingface, synthetic, none; it has none of them",
+        ),
+        ({**SET, "archives": [], "synthetic": "detection"}, "it has archives, synthetic"),
+        ({**SET, "archives": [], "none": True}, "it has archives, none"),
         ({**SET, "archives": [ARCHIVE, ARCHIVE]}, "archives of one name"),
         ({"title": "A set", "archives": [ARCHIVE]}, "missing key licence"),
         (

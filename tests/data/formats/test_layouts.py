@@ -73,7 +73,7 @@ UNREAD = {
         "annotations.xml",
         b"<annotations><image id='0'/></annotations>",
     ),
-    "CSV": ("boxes.csv", b"image_id,x1,y1,x2,y2,label\na,1,1,2,2,cat\n"),
+    "CSV": ("boxes.csv", b"image_id,x,y,w,h,label\na,1,1,2,2,cat\n"),
     "TFRecord": ("train/cats.tfrecord", b"\x00"),
 }
 

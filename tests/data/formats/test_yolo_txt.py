@@ -36,23 +36,49 @@ def found(files: dict[str, bytes], **changes) -> ValidationResult:
 
 
 WRONG = {
-    "no numbers": (b"0 a b c d", "invalid_box", "a b c d", "drop_object"),
-    "not finite": (b"0 nan 0.5 0.1 0.1", "invalid_box", "nan 0.5 0.1 0.1", "drop_object"),
-    "three numbers": (b"0 0.5 0.5 0.1", "invalid_box", "0.5 0.5 0.1", "drop_object"),
+    "no numbers": (b"0 a b c d", "invalid_box", "a b c d (not all are numbers)", "drop_object"),
+    "not finite": (
+        b"0 nan 0.5 0.1 0.1",
+        "invalid_box",
+        "nan 0.5 0.1 0.1 (not all are numbers)",
+        "drop_object",
+    ),
+    "three numbers": (
+        b"0 0.5 0.5 0.1",
+        "invalid_box",
+        "0.5 0.5 0.1 (3 numbers in place of x, y, width, height or an outline)",
+        "drop_object",
+    ),
     "five numbers": (
         b"0 0.5 0.5 0.1 0.1 0.9",
         "invalid_box",
-        "0.5 0.5 0.1 0.1 0.9",
+        "0.5 0.5 0.1 0.1 0.9 (5 numbers in place of x, y, width, height or an outline)",
         "drop_object",
     ),
-    "only Python reads it": (b"0 0_5 1 1 1", "invalid_box", "0_5 1 1 1", "drop_object"),
-    "only a class": (b"0", "invalid_box", "", "drop_object"),
+    "only Python reads it": (
+        b"0 0_5 1 1 1",
+        "invalid_box",
+        "0_5 1 1 1 (not all are numbers)",
+        "drop_object",
+    ),
+    "only a class": (
+        b"0",
+        "invalid_box",
+        "(0 numbers in place of x, y, width, height or an outline)",
+        "drop_object",
+    ),
+    "pixels": (
+        b"0 20 15 8 8",
+        "invalid_box",
+        "20 15 8 8 (these are no shares of the image, which are 0 to 1)",
+        "drop_object",
+    ),
     "no width": (b"0 0.5 0.5 0 0.1", "empty_box", "0.5 0.5 0 0.1", "drop_object"),
     "outside": (b"0 0.9 0.5 0.5 0.1", "box_outside", "0.9 0.5 0.5 0.1 in 40x30", "clip"),
     "an unknown class": (
         b"7 0.1 0.1 0.1 0.1",
         "unknown_class",
-        "class 7 is not among the 2 names",
+        "class 7 is not among the names of the classes, which are numbered 0 to 1",
         "drop_object",
     ),
     "a class that is no number": (
@@ -235,3 +261,8 @@ def test_data_yaml_without_labels_is_an_error_that_says_where_they_are_looked_fo
 def test_text_files_that_are_no_labels_make_no_set() -> None:
     files = {"cat/1.jpg": picture(1), "cat/1.txt": b"a nice cat\n"}
     assert read(MemoryFiles(files), Limits()) is None
+
+
+def test_objects_without_a_class_count_as_lost() -> None:
+    result = found(small(b"9 0.5 0.5 0.2 0.2\n9 0.2 0.2 0.2 0.2\n"), max_rejected=0.1)
+    assert any(rule.name == "max_rejected" for rule, _ in result.failures)

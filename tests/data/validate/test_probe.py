@@ -44,6 +44,10 @@ def test_an_image_is_measured_as_viewers_turn_it() -> None:
     [
         (b"", "is no image"),
         (b"<html>not found</html>", "is no image"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "is HEIC, which is not read: convert it to JPEG or PNG",
+        ),
         (picture(1)[:-200], "is truncated"),
         (picture(1, kind=".png")[:-200], "is truncated, damaged or no image"),
     ],

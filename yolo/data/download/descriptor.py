@@ -108,7 +108,7 @@ class NoSet(_Descriptor):
 
 
 Descriptor = Published | HuggingFace | SyntheticClassification | SyntheticDetection | NoSet
-_KINDS = ("archives", "huggingface", "synthetic")
+_KINDS = ("archives", "huggingface", "synthetic", "none")
 
 
 def is_descriptor(source: Path) -> bool:
@@ -121,11 +121,12 @@ def read_descriptor(path: Path) -> Descriptor:
     if not path.is_file():
         raise UserError(f"{path} does not exist; descriptors are in sources/")
     document = read_document(path)
-    if "none" in document:
-        return parse(NoSet, document, str(path))
     kinds = [kind for kind in _KINDS if kind in document]
     if len(kinds) != 1:
-        raise UserError(f"{path} needs exactly one of the keys {', '.join(_KINDS)}; it has {kinds}")
+        found = ", ".join(kinds) or "none of them"
+        raise UserError(f"{path} needs exactly one of the keys {', '.join(_KINDS)}; it has {found}")
+    if kinds == ["none"]:
+        return parse(NoSet, document, str(path))
     if kinds == ["archives"]:
         return parse(Published, document, str(path))
     if kinds == ["huggingface"]:

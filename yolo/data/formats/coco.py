@@ -23,6 +23,7 @@ _FEW = 100
 _BEGINNING = re.compile(
     rb'(\xef\xbb\xbf)?\s*\{[\s\S]*"(images|annotations|categories)"\s*:\s*\[\s*\{'
 )
+_IMAGES = re.compile(rb'"(images|annotations)"\s*:\s*\[\s*\{')
 _NAMED = re.compile(r"(instances_.*|.*\.coco)\.json")
 
 
@@ -88,6 +89,16 @@ class _Document:
     """By the id of their image."""
     count: int = 0
     """Objects."""
+
+
+def documents(files: Files, names: Sequence[str], limits: Limits) -> list[str]:
+    """The files that begin as COCO's do with images or annotations."""
+    chosen, others = _choose(files, names, limits)
+    return [
+        name
+        for name in (*chosen, *others)
+        if _IMAGES.search(next(files.chunks(name, limits.set_annotation_bytes), b""))
+    ]
 
 
 def _choose(files: Files, names: Sequence[str], limits: Limits) -> tuple[list[str], list[str]]:

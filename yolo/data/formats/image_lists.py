@@ -31,7 +31,7 @@ class Line:
 def read_list(data: bytes, find: Find) -> list[Line]:
     """The images that a list names, one a line or separated by commas, blank lines left out.
 
-    A line may hold an id, a file name or a path, quotes around it and a second column behind it.
+    A line may hold an id, a file name or a path, quotes around it and columns of numbers behind it.
     Each line is first taken as it stands.
     """
     best: list[Line] = []
@@ -63,7 +63,9 @@ def _lines(text: str, find: Find) -> list[Line]:
     # not splitlines(), which also splits at letters that names may hold
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         if line.strip().strip("\0"):
-            found += [Line(number, called, image) for called, image in _named(line.strip(), find)]
+            named = _named(line.strip(), find)
+            is_comment = line.lstrip().startswith("#") and not any(image for _, image in named)
+            found += [Line(number, called, image) for called, image in named if not is_comment]
     return found
 
 
@@ -82,11 +84,11 @@ def _named(line: str, find: Find) -> list[tuple[str, str | None]]:
 
 
 def _bare(line: str) -> list[str]:
-    """The line without quotes, and without the second column."""
-    column = _COLUMN.fullmatch(line)
+    """The line without quotes, then without its last column of numbers, its last two and so on."""
     shorter = [_unquoted(line)]
-    if column:
-        shorter.append(_unquoted(column[1]))
+    while column := _COLUMN.fullmatch(line):
+        line = column[1]
+        shorter.append(_unquoted(line))
     return shorter
 
 

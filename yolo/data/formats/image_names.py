@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 
-from yolo.data.formats.index import IMAGES, RARE_IMAGES, extension, plain
+from yolo.data.formats.index import IMAGES, RARE_IMAGES, UNREAD_IMAGES, extension, plain
 from yolo.data.formats.path_lookup import Absences, PathLookup
 
 
@@ -30,7 +30,10 @@ class Images:
 
     def find(self, text: str, near: str = "") -> str | None:
         """The member that `text` means (see `path_lookup.PathLookup.find`)."""
-        return text if text in self._all else self._lookup.find(text, near)
+        if text in self._all:
+            return text
+        is_id = extension(text) not in IMAGES | RARE_IMAGES | UNREAD_IMAGES
+        return self._lookup.find(text, near, any_ending=is_id)
 
     def name(self, member: str) -> str:
         """What the image is called."""

@@ -1,9 +1,12 @@
 """The ImageFolder layout: a folder per class, in a folder per split or without one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
+from yolo.data.formats import published_splits
 from yolo.data.formats.index import IMAGES, Files, Index, Record, extension, visible
+from yolo.data.formats.path_lookup import Absences
 from yolo.data.formats.split_names import split_called, split_of_folder
 
 _LAYOUT = "folders of classes"
@@ -26,7 +29,7 @@ def read(files: Files) -> Index | None:
     if not any(
         place is not None and len(parts[name]) - place > 2 for name, place in places.items()
     ):
-        return Index("classification", _LAYOUT, _by_class(names), {}, ignored=ignored)
+        return _listed(files, everything, _by_class(names), ignored)
     doubled = _doubled(parts, places)
     records: dict[str, Record] = {}
     published: dict[str, list[str]] = {}
@@ -42,6 +45,26 @@ def read(files: Files) -> Index | None:
         for split in {split_of_folder(parts[name][place]) or folder, folder}:
             published.setdefault(split, []).append(name)
     return Index("classification", _LAYOUT, records, published, ignored=ignored)
+
+
+def _listed(
+    files: Files, everything: Sequence[str], records: dict[str, Record], ignored: Sequence[str]
+) -> Index:
+    """The index of folders of classes without folders of splits: lists may be its splits."""
+    found = published_splits.find_beside(files, everything, records, Absences(everything))
+    published = {
+        split: [name for name in names if name in records]
+        for split, names in found.published.items()
+    }
+    missing = len(found.records) - len(records)
+    notes = [f"lists name {missing} images that are not there"] if missing else []
+    taken = {one.file for one in found.lists}
+    ignored = [name for name in ignored if name not in taken]
+    lists = [
+        replace(one, images=tuple(name for name in one.images if name in records), lines=())
+        for one in found.lists
+    ]
+    return Index("classification", _LAYOUT, records, published, lists, ignored=ignored, notes=notes)
 
 
 def _split_place(parts: Sequence[str]) -> int | None:

@@ -21,6 +21,7 @@ RARE_IMAGES = frozenset((".gif", ".jp2", ".avif", ".ppm", ".pgm"))
 """Extensions that a set with boxes may have too."""
 UNREAD_IMAGES = frozenset((".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".svg", ".psd"))
 """Extensions of images that are not read and have to be converted first."""
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 Kind = Literal["detection", "classification"]
 
@@ -138,6 +139,14 @@ def _is_left_behind(name: str) -> bool:
         or "/__MACOSX/" in name
         or name.endswith(("Thumbs.db", "desktop.ini"))
     )
+
+
+def unread_format(name: str, data: bytes) -> str | None:
+    """Format of an image that has to be converted first: by its content, else by its name."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF and b"avif" not in data[8:64]:
+        return "HEIC"
+    ending = extension(name)
+    return ending[1:].upper() if ending in UNREAD_IMAGES else None
 
 
 def extension(name: str) -> str:

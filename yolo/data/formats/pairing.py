@@ -106,13 +106,18 @@ def _by_unique_stem(images: Sequence[str]) -> dict[str, str]:
 
 
 def splits_at(path: str, folders: frozenset[str]) -> list[tuple[str, str, str]]:
-    """Each way to take such a folder out of a path: above it, below it, what it is called."""
+    """Each way to take such a folder out of a path: above it, below it, what it is called.
+
+    Folders one in the other (`annotations/xmls`) are also taken out together.
+    """
     parts = stem(path).split("/")
-    return [
-        ("/".join(parts[:place]), "/".join(parts[place + 1 :]), part.lower())
-        for place, part in enumerate(parts[:-1])
-        if part.lower() in folders
-    ]
+    found = []
+    for first, part in enumerate(parts[:-1]):
+        for place in range(first, len(parts) - 1):
+            if parts[place].lower() not in folders:
+                break
+            found.append(("/".join(parts[:first]), "/".join(parts[place + 1 :]), part.lower()))
+    return found
 
 
 def _join(root: str | None, rest: str) -> str:

@@ -1,6 +1,6 @@
 """Find a file that a list or an annotation names: by its id, its path or only the end of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from yolo.data.formats.index import (
     IMAGES,
@@ -11,6 +11,10 @@ from yolo.data.formats.index import (
     visible,
 )
 
+_ENCODINGS = ("gbk", "cp932", "big5", "cp949", "cp866", "cp850", "cp1251", "cp1252")
+"""In which programs on Windows write the names in a zip without saying so."""
+_TAKEN = ("utf-8", "cp437", "gbk", "cp932", "big5", "cp949")
+"""As which such names are read."""
 _ENDINGS = IMAGES | RARE_IMAGES | UNREAD_IMAGES | {".xml", ".txt"}
 
 
@@ -37,7 +41,13 @@ class PathLookup:
             near: A path of the set.
             any_ending: An ending may be missing or another one.
         """
-        parts = _parts(text)
+        for spelling in (text, *misread(text)):
+            path = self._find(_parts(spelling), near, any_ending)
+            if path is not None:
+                return path
+        return None
+
+    def _find(self, parts: list[str], near: str, any_ending: bool) -> str | None:
         found = self._by_stem.get(_stem(parts[-1]), ())
         if not any_ending:
             own = extension(parts[-1])
@@ -46,6 +56,24 @@ class PathLookup:
             return next(iter(found), None)
         ranked = sorted(((_likeness(parts, path, near), path) for path in found), reverse=True)
         return None if ranked[0][0] == ranked[1][0] else ranked[0][1]
+
+
+def same_name(text: str, name: str) -> bool:
+    """Whether a text that an annotation holds is this name, in whatever spelling and encoding."""
+    return plain(text) == plain(name) or plain(name) in misread(text)
+
+
+def misread(text: str) -> Iterator[str]:
+    """What becomes of a name when a zip does not say its encoding and another one is taken."""
+    if text.isascii():
+        return
+    for encoding in _ENCODINGS:
+        for taken in _TAKEN:
+            if taken != encoding:
+                try:
+                    yield plain(text.encode(encoding).decode(taken))
+                except UnicodeError:
+                    continue
 
 
 def _likeness(parts: list[str], path: str, near: str) -> tuple[int, bool, int]:

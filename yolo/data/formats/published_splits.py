@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from yolo.data.formats.image_lists import Line, read_list
+from yolo.data.formats.image_lists import Find, Line, read_list
 from yolo.data.formats.index import Files, ImageList, Record, extension, plain
-from yolo.data.formats.path_lookup import Absences, PathLookup
-from yolo.data.formats.split_names import USUAL, by_folder, split_called
+from yolo.data.formats.path_lookup import Absences, PathLookup, misread
+from yolo.data.formats.split_names import USUAL, by_folder, split_called, split_of_list
 
 _FEW = 100
 """Text files in one folder; where there are more, they are labels of images and no lists."""
@@ -55,13 +55,13 @@ def find(
         absences: Explains images that are not there.
     """
     found = _Found(dict(records), absences)
-    texts = [name for name in names if extension(name) == ".txt"]
+    texts = [name for name in names if _may_be_list(name)]
     with_lists = set()
     for root, label in roots.items():
         prefix = f"{label}/" if len(roots) > 1 else ""
         inside = [name for name in records if name.startswith(prefix)]
         own = [
-            _List(name, _base(name), read_list(files.read(name), _Finder(records, inside, prefix)))
+            _List(name, _base(name), _lines(files, name, _Finder(records, inside, prefix)))
             for name in _set_files(texts, root)
             if not _is_per_class(files, name, texts)
         ]
@@ -94,6 +94,18 @@ def find(
         }
         for split, inside in by_folder(annotated).items():
             found.published.setdefault(split, []).extend(inside)
+    return Splits(dict(sorted(found.records.items())), found.published, found.lists)
+
+
+def find_beside(
+    files: Files, names: Sequence[str], records: Mapping[str, Record], absences: Absences
+) -> Splits:
+    """Read the lists of a set of classes that are called as a split (`meta/train.txt`)."""
+    found = _Found(dict(records), absences)
+    beside = _beside(files, [name for name in names if _may_be_list(name)], names, records)
+    for split, listed in _in_our_names(beside).items():
+        if split in USUAL:
+            found.add(split, listed, "", "")
     return Splits(dict(sorted(found.records.items())), found.published, found.lists)
 
 
@@ -148,20 +160,8 @@ class _Finder:
         if path is not None:
             return self._by_path[path]
         return next(
-            (self._prefix + n for n in _misread(text) if self._prefix + n in self._names), None
+            (self._prefix + n for n in misread(text) if self._prefix + n in self._names), None
         )
-
-
-def _misread(text: str) -> Iterator[str]:
-    """What becomes of a name when a zip does not say its encoding and another one is taken."""
-    if text.isascii():
-        return
-    for encoding in ("gbk", "shift_jis", "big5", "euc_kr"):
-        for taken in ("utf-8", "cp437"):
-            try:
-                yield plain(text.encode(encoding).decode(taken))
-            except UnicodeError:
-                continue
 
 
 def _set_files(texts: Sequence[str], root: str) -> list[str]:
@@ -207,7 +207,7 @@ def _joined_classes(files: Files, members: Sequence[str], finder: _Finder) -> di
     for split, group in groups.items():
         lines: dict[str, Line] = {}
         for name in group:
-            for line in read_list(files.read(name), finder):
+            for line in _lines(files, name, finder):
                 lines.setdefault(line.image or line.text, line)
         folder = group[0].rpartition("/")[0]
         joined[split] = _List(f"{folder}/*_{split}.txt", split, list(lines.values()))
@@ -229,7 +229,7 @@ def _beside(
     if not candidates:
         return []
     finder = _Finder(records, list(records))
-    lists = [_List(name, name, read_list(files.read(name), finder)) for name in candidates]
+    lists = [_List(name, name, _lines(files, name, finder)) for name in candidates]
     return [one for one in lists if _names_images(one.lines)]
 
 
@@ -241,7 +241,7 @@ def _in_our_names(lists: Sequence[_List]) -> dict[str, _List]:
     """
     by_split: dict[str, list[_List]] = {}
     for one in lists:
-        by_split.setdefault(split_called(_base(one.file)) or one.name, []).append(one)
+        by_split.setdefault(split_of_list(_base(one.file)) or one.name, []).append(one)
     named = {}
     for split, alike in by_split.items():
         exact = [one for one in alike if _base(one.file).lower() == split]
@@ -252,12 +252,29 @@ def _in_our_names(lists: Sequence[_List]) -> dict[str, _List]:
 
 
 def _is_list(one: _List) -> bool:
-    return split_called(_base(one.file)) is not None or any(line.image for line in one.lines)
+    return split_of_list(_base(one.file)) is not None or any(line.image for line in one.lines)
 
 
 def _names_images(lines: Sequence[Line]) -> bool:
     return 0 < len(lines) <= 2 * sum(line.image is not None for line in lines)
 
 
+def _may_be_list(name: str) -> bool:
+    ending = extension(name)
+    is_split = split_of_list(_base(name)) is not None
+    return ending in (".txt", ".lst", ".list") or (is_split and ending in ("", ".csv"))
+
+
+def _lines(files: Files, name: str, find: Find) -> list[Line]:
+    """Lines of a list; of a table its images, each once, without the header."""
+    lines = read_list(files.read(name), find)
+    if extension(name) != ".csv":
+        return lines
+    if lines and lines[0].image is None:
+        lines = lines[1:]
+    return list({line.image or line.text: line for line in reversed(lines)}.values())[::-1]
+
+
 def _base(name: str) -> str:
-    return name.rpartition("/")[2][:-4]
+    ending = extension(name)
+    return name.rpartition("/")[2].removesuffix(name[len(name) - len(ending) :])

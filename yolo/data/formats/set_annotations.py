@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from yolo.data.formats.annotations import Annotation
 from yolo.data.formats.image_names import Images
@@ -18,6 +19,8 @@ class Described:
     annotation: Annotation
     name: str = ""
     """What it is called when the file does not say."""
+    split: str = ""
+    """Our name of the split that the file gives it; empty when the file gives none."""
 
 
 def index_of(
@@ -29,27 +32,36 @@ def index_of(
 ) -> Index:
     """Join images and what each annotation file says of them.
 
-    The split of a file is the one that its name or else its folder says; a file that names none is
-    called by its name. Where one file describes all images, folders may make splits.
+    The split of an image is the one that the file gives it, else the one that the file's name or
+    folder says; a file that names none is called by its name. Where one file describes all images,
+    folders may make splits.
     """
     records: dict[str, Record] = {}
     lists = []
     for file, entries in described:
-        listed = []
+        listed: dict[str, list[str]] = {} if entries else {_split(file): []}
         for entry in entries:
             record = _record(file, entry, images)
             first = records.setdefault(record.name, record)
-            if first.boxes != record.boxes:
+            if first is not record and _content(first) != _content(record):
                 also = f"also annotated otherwise in {file}"
                 records[record.name] = replace(first, listing=also)
-            listed.append(record.name)
-        lists.append(ImageList(file, _split(file), tuple(listed)))
+            listed.setdefault(entry.split or _split(file), []).append(record.name)
+        lists += [ImageList(file, split, tuple(names)) for split, names in listed.items()]
     for member in images.members:
         name = images.name(member)
         records.setdefault(name, Record(name, member))
     records = dict(sorted(records.items()))
     published = _published(lists, records)
     return Index("detection", layout, records, published, lists, ignored=ignored, notes=notes)
+
+
+def _content(record: Record) -> Any:
+    """What the annotation says, without where it stands in the file."""
+    if record.boxes is None:
+        return None
+    objects = [replace(one, number=0, box_text="") for one in record.boxes.objects]
+    return replace(record.boxes, objects=()), sorted(objects, key=repr)
 
 
 def _record(file: str, entry: Described, images: Images) -> Record:

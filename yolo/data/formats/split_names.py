@@ -20,8 +20,13 @@ _WORDS = re.compile(r"[a-z]+")
 _PART = re.compile(r"[._ -](?:x|part|split)?[._ -]?\d*$")
 """What numbers the parts of a split: Kaggle's `train.X1`, `train_part2`; `val.X`."""
 
-_BESIDE = re.compile(r"seg[_ -](?=[a-z])|[_ -]?(?:set|data|dataset|images?|imgs?)$")
-"""What stands beside a split's name in a folder's: `training_set`, `seg_train`, `test_images`."""
+_BESIDE = re.compile(
+    r"^(?:seg|autosplit)[_ -](?=[a-z])"
+    r"|[_ -]?(?:set|data|dataset|images?|imgs?|list|lst|files?|ids?)$"
+)
+"""What stands beside a split's name in a folder's or a list's: `training_set`, `seg_train`,
+`test_images`, `train_list`, `autosplit_val`."""
+_LABELS = re.compile(r"[_ -]?(?:labels?|annotations?)$")
 
 
 def split_called(name: str) -> str | None:
@@ -38,6 +43,11 @@ def split_called(name: str) -> str | None:
 def split_of_folder(name: str) -> str | None:
     """As `split_called`, for the name of a folder, which may say more: `training_set` → `train`."""
     return split_called(name) or split_called(_BESIDE.sub("", name.lower().strip()))
+
+
+def split_of_list(name: str) -> str | None:
+    """As `split_of_folder`, for the name of a list without ending: `train_labels` → `train`."""
+    return split_of_folder(_LABELS.sub("", name.lower().strip()))
 
 
 def split_in(name: str) -> str | None:

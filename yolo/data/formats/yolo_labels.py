@@ -11,6 +11,9 @@ from yolo.data.formats.annotations import FARTHEST, Annotation, Box, Object
 from yolo.data.formats.voc_xml import read_numbers
 from yolo.errors import UserError
 
+_MOST = 2
+"""A larger share than any box in an image has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -35,7 +38,9 @@ class Labels:
 
     def _object(self, row: Sequence[str], number: int) -> Object:
         name, unnamed = self._name(row[0])
-        return Object(number, name, self._box(row[1:]), " ".join(row[1:]), unnamed=unnamed)
+        box = self._box(row[1:])
+        shown = " ".join(row[1:]) if box else f"{' '.join(row[1:])} ({_why_none(row[1:])})".strip()
+        return Object(number, name, box, shown, unnamed=unnamed)
 
     def _name(self, text: str) -> tuple[str, str]:
         numbers = read_numbers([text])
@@ -45,12 +50,13 @@ class Labels:
         if self.classes is None:
             return str(label), ""
         if label >= len(self.classes):
-            return "", f"class {label} is not among the {len(self.classes)} names"
+            names = f"the names of the classes, which are numbered 0 to {len(self.classes) - 1}"
+            return "", f"class {label} is not among {names}"
         return self.classes[label], "has no name"
 
     def _box(self, texts: Sequence[str]) -> Box | None:
         numbers = read_numbers(texts)
-        if numbers is None or any(abs(number) >= FARTHEST for number in numbers):
+        if numbers is None or any(abs(number) > _MOST for number in numbers):
             return None
         if len(numbers) == 4 or (self.keypoints and len(numbers) > 4):
             x, y, width, height = numbers[:4]
@@ -59,6 +65,15 @@ class Labels:
             xs, ys = numbers[::2], numbers[1::2]
             return min(xs), min(ys), max(xs), max(ys)
         return None
+
+
+def _why_none(texts: Sequence[str]) -> str:
+    numbers = read_numbers(texts)
+    if numbers is None:
+        return "not all are numbers"
+    if any(abs(number) > _MOST for number in numbers):
+        return "these are no shares of the image, which are 0 to 1"
+    return f"{len(numbers)} numbers in place of x, y, width, height or an outline"
 
 
 def looks_like(data: bytes) -> bool:

@@ -34,6 +34,7 @@ from yolo.errors import UserError
 _LABEL_FOLDERS = frozenset(("labels", "label", "annotations", "txt", "yolo", "yolo_labels"))
 _NO_LABELS = frozenset(("classes", "labels", "names", "readme", "labelmap", "license"))
 _SAMPLES = 40
+_KEY = re.compile(rb"(?m)^(train|val|names|nc)[ \t]*:")
 _KEYS = ("train", "val", "valid", "test")
 
 
@@ -59,19 +60,26 @@ def read(files: Files, limits: Limits) -> Index | None:
     """
     names = visible(files.names())
     images = [name for name in names if extension(name) in IMAGES | RARE_IMAGES]
-    config = _config(files, names, limits)
+    try:
+        config = _config(files, names, limits)
+    except UserError:
+        if not _candidates(names, images, None):
+            # Without a label, the file may be anything's.
+            return None
+        raise
     groups = pair(_candidates(names, images, config), images, _LABEL_FOLDERS)
     joined = [group for group in groups if group[2] and group[3]]
     step = max(1, len(joined) // _SAMPLES)
     samples = [files.read(group[2][0]) for group in joined[::step]]
     if not any(data.strip() and yolo_labels.looks_like(data) for data in samples):
-        if config is None or not config.splits:
+        if config is None or not config.splits or any(data.strip() for data in samples):
             return None
         raise UserError(
             f"{files.path} looks like a YOLO set ({config.file}), but no image has a label file: "
             "they are looked for beside the images and in labels/ in place of images/"
         )
     groups = [group for group in groups if group[3]]
+    lost = _without_image(files, names, images, [label for group in joined for label in group[2]])
     roots = label_roots({root for root, _, _, _ in groups})
     records: dict[str, Record] = {}
     for root, rest, labels, found in groups:
@@ -83,9 +91,10 @@ def read(files: Files, limits: Limits) -> Index | None:
             labels[0] if labels else None,
             listing=f"also {', '.join(more)}" if more else OK,
         )
+    absences = Absences(names)
+    records |= {label: Record(label, None, label, absent=absences.explain(label)) for label in lost}
     records = dict(sorted(records.items()))
     classes, notes = _classes(files, names, config)
-    absences = Absences(names)
     if config is not None and config.splits:
         published, lists, missing = _configured(files, names, config, records, absences)
         notes += missing
@@ -112,6 +121,23 @@ def read(files: Files, limits: Limits) -> Index | None:
     )
 
 
+def _without_image(
+    files: Files, names: Sequence[str], images: Sequence[str], labels: Sequence[str]
+) -> list[str]:
+    """Label files beside those of images, called as no image."""
+    folders = {label.rpartition("/")[0] for label in labels}
+    stems = {last(image) for image in images}
+    return [
+        name
+        for name in names
+        if extension(name) == ".txt"
+        and name.rpartition("/")[0] in folders
+        and last(name) not in stems
+        and (data := files.read(name)).strip()
+        and yolo_labels.looks_like(data)
+    ]
+
+
 def _candidates(names: Sequence[str], images: Sequence[str], config: _Config | None) -> list[str]:
     """Text files that are called as an image; others may be anything."""
     stems = {last(image) for image in images}
@@ -135,14 +161,26 @@ def _config(files: Files, names: Sequence[str], limits: Limits) -> _Config | Non
             if config is not None:
                 found.append(config)
     rank = lambda one: (-len(one.splits), one.classes is None, one.file.count("/"), one.file)  # noqa: E731
-    return min(found, key=rank, default=None)
+    best = min(found, key=rank, default=None)
+    for other in found:
+        if best and best.classes and other.classes and best.classes != other.classes:
+            raise UserError(
+                f"{files.path}: {best.file} and {other.file} name different classes; take the "
+                "folder of one of them"
+            )
+    return best
 
 
 def _read_yaml(file: str, data: bytes) -> _Config | None:
     try:
         document = YAML(typ="safe", pure=True).load(data)
-    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return None
+    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        if not _KEY.search(data):
+            return None
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error)
+        where = " ".join(where.split())
+        raise UserError(f"{file} is no YAML in UTF-8 ({where}); mend it") from None
     if not isinstance(document, dict) or not document.keys() & {"names", "train", "val"}:
         return None
     splits = {}
@@ -258,7 +296,14 @@ def _configured(
                 notes.append(f"{config.file} names {path} for {split}, which is not there")
             if own or split not in published:
                 published.setdefault(split, []).extend(own)
-    return {split: own for split, own in published.items() if own}, lists, notes
+    published = {split: own for split, own in published.items() if own}
+    for split, own in list(published.items()):
+        first = next(one for one, names in published.items() if set(names) == set(own))
+        if first != split:
+            # As programs write it where there is no such split.
+            del published[split]
+            notes.append(f"{config.file} names the images of {first} for {split} too: not used")
+    return published, lists, notes
 
 
 def _folders(images: Mapping[str, str]) -> dict[str, list[str]]:

@@ -42,10 +42,10 @@ class Rows:
         """Everything is admitted."""
         return cls([True] * rows, [False] * rows, [False] * rows)
 
-    def drop(self, row: int, rule: str) -> None:
+    def drop(self, row: int, *, out_of_scope: bool) -> None:
         """Drop one row."""
         self.admitted[row] = False
-        (self.out_of_scope if rule == _CHOICE else self.rejected)[row] = True
+        (self.out_of_scope if out_of_scope else self.rejected)[row] = True
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,13 @@ def filter_rows(
                 boxes[row] = box
                 if box[0] >= box[2] or box[1] >= box[3]:
                     action = "drop_object"
+            # An object that names no class is a fault, not one of a class that nobody asked for.
+            other = rule.name == _CHOICE and table["class"][row] != ""
             if action == "drop_object":
-                objects.drop(row, rule.name)
+                objects.drop(row, out_of_scope=other)
             elif action == "drop_image":
-                images.drop(row if rule.table == "images" else object_rows[row], rule.name)
+                image_row = row if rule.table == "images" else object_rows[row]
+                images.drop(image_row, out_of_scope=other)
             number = table["object"][row] if rule.table == "objects" else 0
             findings.append(
                 Finding(table["file"][row], number, rule.name, shown(rule, table, row), action)

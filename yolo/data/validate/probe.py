@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from yolo.data.formats.annotations import Annotation, Parse
-from yolo.data.formats.index import OK, Files, Limits, Record
+from yolo.data.formats.index import OK, Files, Limits, Record, unread_format
 from yolo.data.store import images
 from yolo.data.validate.perceptual_hash import perceptual_hash
 from yolo.errors import UserError
@@ -148,7 +148,9 @@ def examine_image(data: bytes, most_pixels: int) -> ImageProbe:
             )
         image = images.try_decode(data)
     except UnidentifiedImageError:
-        return ImageProbe(content, "is no image")
+        kind = unread_format("", data)
+        convert = f"is {kind}, which is not read: convert it to JPEG or PNG"
+        return ImageProbe(content, convert if kind else "is no image")
     except Image.DecompressionBombError:
         return ImageProbe(content, f"has more than {most_pixels} pixels, the limit")
     except Exception as error:  # Pillow's header readers raise whatever a damaged header leads to

@@ -8,6 +8,7 @@ from typing import Any
 from yolo.class_names import problem_with
 from yolo.data.formats.annotations import Box, Object
 from yolo.data.formats.index import OK, ImageList, Record
+from yolo.data.formats.path_lookup import same_name
 from yolo.data.validate import copies, orientation
 from yolo.data.validate.probe import Probe
 
@@ -299,7 +300,7 @@ def _stated_filename(record: Record, probe: Probe) -> str | None:
     image = PurePosixPath(record.image)
     # Some programs state the path below the folder of images, or one of another machine.
     stated = PurePosixPath(probe.annotation.filename.replace("\\", "/")).name
-    if stated in ("", image.name, image.stem):
+    if not stated or same_name(stated, image.name) or same_name(stated, image.stem):
         return OK
     return f"stated {probe.annotation.filename}, is {image.name}"
 
