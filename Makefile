@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-ci test-full lint deps lock lock-check clean
+.PHONY: help setup bench-setup repro flow server deploy worker remote audit test test-ci test-full mutants lint deps lock lock-check clean
 
 # what the lock is for, newest first
 VERSIONS := 3.14 3.13 3.12 3.11
@@ -98,6 +98,10 @@ test-ci: $(READY) ## run the tests, and the long ones that show a night end to e
 
 test-full: $(READY) ## run all tests, the long ones too
 	$(PYTEST)
+
+mutants: $(READY) ## change a module bit by bit and see what no test notices: make mutants MODULE=...
+	@[ -n "$(MODULE)" ] || { echo "error: give MODULE=yolo/detection/loss.py [MOST=40] [SEED=0]" >&2; exit 1; }
+	$(BIN)/python tests/mutants.py $(MODULE) $(if $(MOST),--most $(MOST)) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY) ## check style, types, and the code deps in dvc.yaml
 	$(BIN)/ruff check .
