@@ -2,8 +2,8 @@
 
     python tests/mutants.py yolo/detection/targets.py [--most 40] [--seed 0]
 
-Works on a copy of the project, with the test beside the module and those that import it. Prints the
-changes that no test noticed: each is a missing test, or changes nothing that anybody sees.
+Works on a copy of the project, with the test beside the module and those that import it. A change
+that no test notices is a missing test, or changes nothing that anybody sees.
 """
 
 import argparse
@@ -153,10 +153,9 @@ def main() -> None:
             mutator = Mutator(number)
             tree = ast.fix_missing_locations(mutator.visit(ast.parse(source)))
             (project / options.module).write_text(ast.unparse(tree))
-            if any(is_noticed(group, project) for group in tests):
-                noticed += 1
-            else:
-                print(f"not noticed: {mutator.change}", flush=True)
+            found = any(is_noticed(group, project) for group in tests)
+            noticed += found
+            print(f"{'noticed' if found else 'NOT NOTICED'}: {mutator.change}", flush=True)
     print(f"{noticed} of {count} changes noticed")
 
 

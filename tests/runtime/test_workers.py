@@ -127,7 +127,11 @@ class Cluster:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": path},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": path,
+                    "DASK_TEMPORARY_DIRECTORY": str(self.folder),
+                },
             )
         self.started.append(process)
         return process
