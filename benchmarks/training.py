@@ -51,6 +51,7 @@ from yolo.data.synthetic.recipes import DetectionCounts, DetectionRecipe
 from yolo.detection.boxes import iou
 from yolo.detection.layout import outputs, split
 from yolo.inspection.layer_table import layer_table
+from yolo.model.classifier.classifier import ClassifierSpec
 from yolo.model.detector.detector import Detector, DetectorSpec, build_detector
 from yolo.model.network.layers import set_batch_norm_images
 from yolo.params.base import parse
@@ -137,7 +138,7 @@ class Bare:
     def __init__(
         self,
         network: nn.Module,
-        spec: DetectorSpec,
+        spec: DetectorSpec | ClassifierSpec,
         batch: int,
         autocast: Callable[[], AbstractContextManager[Any]],
         *,
@@ -409,7 +410,7 @@ def measure(name: str, archive: Path, options: argparse.Namespace, folder: Path)
     task, bare = Detection(detector, clean, block), Bare(detector, spec, batch, autocast)
     turns, saves, whole = take_turns(params, task, bare, settings, options.steps, options.rounds)
     peak = matrix_peak(device, kind)
-    flops = 3 * batch * _operations(detector, spec)
+    flops = 3 * batch * operations(detector, spec)
     _print_steps(turns, batch, flops, peak)
     spent = sum(saves.seconds)
     print(
@@ -432,7 +433,7 @@ def measure(name: str, archive: Path, options: argparse.Namespace, folder: Path)
             print(f"| {way} | {median * 1000:.1f} | {median / base:.3f} |")
 
 
-def _operations(detector: Detector, spec: DetectorSpec) -> int:
+def operations(detector: Detector, spec: DetectorSpec) -> int:
     return sum(row.flops for row in layer_table(detector, spec.input_size))
 
 

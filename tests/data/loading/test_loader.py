@@ -46,6 +46,13 @@ def test_an_update_may_span_two_epochs():
     assert [epoch for epoch, _ in keys] == [0, 0, 1, 1]
 
 
+def test_the_order_of_an_epoch_is_drawn_once_for_all_its_updates(monkeypatch):
+    order = SampleOrder(20, seed=11)
+    whole = order.keys(0, 40)
+    monkeypatch.setattr(np.random, "default_rng", None)
+    assert order.keys(3, 9) + order.keys(9, 31) == whole[3:31]
+
+
 def test_a_restart_goes_on_with_the_same_images():
     assert micro_batches(first=3) == micro_batches()[2:]
 

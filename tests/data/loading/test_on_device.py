@@ -154,3 +154,17 @@ def test_an_image_much_larger_than_the_input_is_warped_by_the_host(tmp_path):
     sent = [samples.for_device(ACCELERATOR)[0, index] for index in range(len(SIDES))]
     assert [sample.view is None for sample in sent] == [h * w > 4 * SIZE**2 for h, w in SIDES]
     assert all(samples[0, index].view is None for index in range(len(SIDES)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("made", [detector_samples, classifier_samples])
+def test_a_gpu_makes_the_same_images_from_pinned_memory(tmp_path, made):
+    unchanged = {"hue": 0.0, "saturation": 1.0, "exposure": 1.0}
+    samples, collate = made(tmp_path / "train.arrow", **unchanged)
+    for host, device in batches_of_both(samples, collate):
+        pinned = device.pin_memory()
+        assert pinned.images.pixels.is_pinned() and pinned.colour.is_pinned()
+        found = pinned.to(ACCELERATOR).inputs()
+        assert found.device.type == "cuda"
+        assert (found.cpu() - host.inputs()).abs().max() <= 2 / 255

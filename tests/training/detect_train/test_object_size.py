@@ -5,7 +5,7 @@ import re
 import pytest
 
 from yolo.data.store.clean_set import DETECTION_SCHEMA, Split, Writer
-from yolo.training.detect_train.object_size import SMALL, advice
+from yolo.training.detect_train.object_size import SMALL, advice, object_sides
 
 CLASSES = ("large", "small")
 
@@ -57,3 +57,15 @@ def test_large_difficult_and_no_objects_are_no_reason_for_advice(tmp_path):
     split = split_of(tmp_path / "a.arrow", [(0, large, large, False), (1, 2, 2, True)])
     assert advice(split, CLASSES, 200, 10) is None
     assert advice(split_of(tmp_path / "b.arrow", []), CLASSES, 200, 10) is None
+
+
+def test_of_many_images_some_are_looked_at_from_the_first_to_the_last(tmp_path):
+    with Writer(tmp_path / "a.arrow", DETECTION_SCHEMA) as writer:
+        for number in range(10):
+            record = {"name": str(number), "image": b"", "width": 100, "height": 100}
+            box = [[1, 1, 10, 10]]
+            objects = {"labels": [number], "difficult": [False], "truncated": [False]}
+            writer.append(record | {"boxes": box} | objects)
+    split = Split(tmp_path / "a.arrow")
+    assert object_sides(split)[1].tolist() == list(range(10))
+    assert object_sides(split, most=5)[1].tolist() == [0, 2, 4, 6, 8]
