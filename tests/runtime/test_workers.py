@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from yolo.data.validate import rules
 from yolo.data.validate.validation import validate
 from yolo.data.validate.write_clean import write_store
 from yolo.errors import UserError
+from yolo.runtime import workers
 from yolo.runtime.workers import Workers
 
 BIN = Path(sys.executable).parent
@@ -97,6 +99,13 @@ def test_the_bytes_of_the_store_do_not_depend_on_the_number_of_processes(tmp_pat
 def test_no_scheduler_is_an_error_that_names_it() -> None:
     with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
         list(Workers(1, "tcp://127.0.0.1:1").map(add, 5, range(3)))
+
+
+def test_a_cluster_that_is_lost_is_an_error() -> None:
+    future: Future = Future()
+    future.cancel()
+    with pytest.raises(UserError, match="the Dask cluster gave up"):
+        workers._result(future)
 
 
 class Cluster:

@@ -89,10 +89,10 @@ def _result(future: Future[Any]) -> Sequence[Any]:
         ) from None
     except Exception as error:
         # Dask's errors are its own; its package may not be installed.
-        if type(error).__name__ not in ("KilledWorker", "FutureCancelledError"):
+        if type(error).__name__ not in ("KilledWorker", "FutureCancelledError", "CancelledError"):
             raise
         raise UserError(
-            f"the Dask cluster gave up ({error}); look at its workers' logs, and try again"
+            f"the Dask cluster gave up ({error!r}); look at its workers' logs, and try again"
         ) from None
 
 
