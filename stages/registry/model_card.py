@@ -1,6 +1,6 @@
-"""The model card of a release: what the model is, how good, from what data, and what it is not for.
+"""The model card of a release: what the model is, how good it is, its data, its intended use.
 
-Everything in it is read from the tagged commit's own files, so the same commit gives the same card.
+A card is made of the files of the tagged commit alone, so the same commit gives the same card.
 """
 
 import json
@@ -33,7 +33,7 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # Markdown for people: nothing of it is run
+        # Markdown, not HTML: nothing in it is executed
         autoescape=False,
     )
     environment.filters |= {"percent": percent, "thousands": lambda value: f"{value:,}"}
@@ -41,7 +41,7 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
     params = read_document(PARAMS_FILE)
     hashes = out_hashes(LOCK.read_text(encoding="utf-8"))
     tensors, _ = read(weights)
-    # the card of a backbone has their number there, that of a published one nothing
+    # in the weights file of a backbone this is their number; in published weights it is absent
     own = card.get("parameters")
     trained = own if isinstance(own, Mapping) else params.get("pretrain", {})
     scores = _details("evaluate") if model == "detector" else None
@@ -78,12 +78,12 @@ def render(model: str, version: str, weights: Path, verdict: str) -> str:
 
 
 def _sets(model: str) -> list[str]:
-    """The backbone's data went into the detector, too."""
+    """The clean sets of a model; a detector was also trained on the backbone's data."""
     return [DATA["detector"], DATA["backbone"]] if model == "detector" else [DATA[model]]
 
 
 def _data(params: Mapping[str, Any], clean: str, hashes: Mapping[str, str]) -> SimpleNamespace:
-    """What is known about one data set; a licence is what its descriptor says."""
+    """What is known about one data set; its descriptor states the licence."""
     name = Path(clean).name
     source = Path(data_source(dict(params), clean))
     described = read_document(source) if is_descriptor(source) and source.is_file() else {}

@@ -1,7 +1,7 @@
-"""Whether a trained detector may take the place of the released one, and why.
+"""Decide whether a trained detector may replace the released one, and why.
 
-Both see the images of today's test split with today's `evaluate` parameters, so the comparison is
-paired whatever the released version was once scored on.
+Both detect on today's test split with today's `evaluate` parameters. So the comparison is paired,
+whatever data the released version was scored on at its time.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Inputs(View):
 
 @dataclass(frozen=True)
 class Decision:
-    """May the model be published; `reason` is one sentence with the numbers it rests on."""
+    """Whether the model may be released; `reason` is one sentence with the numbers."""
 
     promoted: bool
     reason: str
@@ -101,7 +101,7 @@ def apply_rule(rule: Promotion, result: "Comparison", name: str = "released") ->
 
 
 def _detections(path: Path, data: "CleanSet", split: "Split", wanted: Evaluate) -> "Detections":
-    """What the weights file finds on the split, rounded as the evaluation's files are."""
+    """Detections of the weights file on the split, rounded as in the evaluation's files."""
     import torch
 
     from yolo.evaluation.analysis import devkit

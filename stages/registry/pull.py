@@ -1,7 +1,7 @@
-"""`dvc pull` that changes nothing in the workspace before everything it needs has arrived whole.
+"""A `dvc pull` that changes the workspace only after every object has arrived whole.
 
-DVC's own goes on from fetching to checking out when an object turned out to be corrupt: it then
-removes the file that stood in the workspace and asks whether the cache is up to date.
+DVC's own command goes on to the checkout when an object is corrupt: it removes the file from the
+workspace and then asks whether the cache is up to date.
 """
 
 import shutil
@@ -71,7 +71,7 @@ def _refuse_incomplete(repo: "Repo", outs: Sequence[Any]) -> None:
 
 
 def _absent(out: Any) -> list[str]:
-    """Objects that did not arrive; of a folder its list, too, without which DVC pushes no file."""
+    """Objects that did not arrive. A folder's list is among them: DVC pushes no file without it."""
     own = out.hash_info.value
     if not out.hash_info.isdir or (tree := out.get_obj()) is None:
         return [own]

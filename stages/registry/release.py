@@ -1,7 +1,7 @@
 """Release a model: judge it, push its bytes, write its card, tag the commit.
 
-The tag comes last: whatever goes wrong before it, no version exists that cannot be fetched. A push
-without a tag, or a card without one, is only work that the next try finds done.
+The tag comes last. So no version exists that cannot be fetched, whatever goes wrong before. The
+next try finds a push or a card that is already there and goes on.
 """
 
 from pathlib import Path
@@ -68,7 +68,7 @@ def _refuse_missing_remote() -> None:
 
 
 def _refuse_stale() -> None:
-    """What a clone has not pulled is not stale: `dvc.lock` still says what it was."""
+    """Refuse results that are out of date. Outs that were not pulled are fine: see `dvc.lock`."""
     reasons = [
         f"{stage.name} ({change})"
         for stage in read_plan().stages

@@ -2,8 +2,8 @@
 
     python -m stages.registry.release_gate MODEL patch|minor|major FILE
 
-The answer becomes FILE, JSON. A process of its own: the comparison loads two networks, where there
-is a GPU onto it, and the flow that asks must be able to end it.
+Writes the answer to FILE as JSON. It is a process of its own, because the comparison loads two
+networks (onto the GPU if there is one) and the flow must be able to end it.
 """
 
 import sys
@@ -19,7 +19,7 @@ Bump = Literal["patch", "minor", "major"]
 
 @dataclass(frozen=True)
 class ReleaseDecision:
-    """What a model may become."""
+    """Whether and as what a model may be released."""
 
     tag: str | None
     """`detector@v0.1.1`; None: it may not be released."""
@@ -38,15 +38,15 @@ class ReleaseDecision:
 def decide(model: str, bump: Bump, root: Path) -> ReleaseDecision:
     """Compare the weights of `model` (an artifact of `dvc.yaml`) with its newest version.
 
-    A detector must pass the gate (`promotion` in `params.yaml`), which nothing else has.
+    A detector must pass the gate (`promotion` in `params.yaml`). Other models have no gate.
 
     Args:
         model: Name of the artifact.
-        bump: What the next version is after the newest, or after v0.0.0.
+        bump: The number of the newest version (v0.0.0 if there is none) to raise.
         root: The project, and the current folder.
 
     Raises:
-        UserError: There are no weights, or what compares them lacks something.
+        UserError: There are no weights, or the comparison is impossible.
     """
     from stages.registry.model_card import render
     from stages.registry.promotion import compare_with_released

@@ -1,8 +1,7 @@
-"""Where `dvc push` and `dvc pull` keep the data: a remote with settings under which nothing
-corrupt is installed.
+"""Set up the DVC remote with settings under which nothing corrupt is installed.
 
-DVC checks what it pulls only where `verify` is on, which it is not by default: without it a damaged
-object from S3, SSH or HTTP lands in cache and workspace with exit status 0.
+By default DVC does not check what it pulls from S3, SSH or HTTP: a damaged object lands in cache
+and workspace with exit status 0. The setting `verify` makes it check.
 """
 
 from dataclasses import dataclass, field
@@ -79,7 +78,7 @@ def set_up(remote: Remote, name: str = NAME) -> None:
     try:
         config = Config(Repo.find_dvc_dir())
         steps: list[tuple[str, Options]] = [
-            # first, or DVC finds what is left of another kind of remote not allowed
+            # first: settings left from a remote of another kind would be invalid
             ("local", {}),
             ("repo", remote.shared),
             ("local", remote.private),

@@ -1,4 +1,4 @@
-"""The released models of a project: Git tags `NAME@vX.Y.Z`, and what stands in their commits."""
+"""The released models of a project: the Git tags `NAME@vX.Y.Z` and the files of their commits."""
 
 import json
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ STAGES_OF_RELEASE = {
     "detector": ("detect_train", "evaluate", "validate@detection"),
     "backbone": ("extract_backbone",),
 }
-"""Artifact → the stages whose outs a release pushes: the weights, what they were scored with, and
-the clean data, so that `dvc repro --pull --allow-missing evaluate` runs on any machine."""
+"""Artifact → the stages whose outs a release pushes: weights, evaluation and clean data. With these,
+`dvc repro --pull --allow-missing evaluate` runs on any machine."""
 
 
 @dataclass(frozen=True)
