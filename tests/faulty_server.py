@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from loopback import running
+
 
 @dataclass
 class Fault:
@@ -64,15 +66,11 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
     server.address = f"http://127.0.0.1:{http.server_port}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with running(http):
+        try:
+            yield server
+        finally:
+            server.closing.set()
 
 
 def answer(server: Server, request: BaseHTTPRequestHandler) -> None:

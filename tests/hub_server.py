@@ -7,7 +7,6 @@ and tagged; revisions are described and their files sent, with the faults of `fa
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from urllib.parse import unquote
 
 import faulty_server
 from huggingface_hub import ModelCard
+from loopback import running
 
 TOKEN = "hf_writer"
 
@@ -232,12 +232,8 @@ def hub_server() -> Iterator[Hub]:
     http.daemon_threads = True
     hub = Hub(f"http://127.0.0.1:{http.server_port}", faulty_server.Server({}))
     http.RequestHandlerClass = type("Bound", (Handler,), {"hub": hub})
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield hub
-    finally:
-        hub.downloads.closing.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with running(http):
+        try:
+            yield hub
+        finally:
+            hub.downloads.closing.set()

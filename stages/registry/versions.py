@@ -23,7 +23,7 @@ STAGES_OF_RELEASE = {
     "detector": ("detect_train", "evaluate", "validate@detection"),
     "backbone": ("extract_backbone",),
 }
-"""Artifact → the stages whose outs a release pushes: weights, evaluation and clean data. With these,
+"""Artifact → the stages whose outs a release pushes: weights, evaluation, clean data. With these,
 `dvc repro --pull --allow-missing evaluate` runs on any machine."""
 
 

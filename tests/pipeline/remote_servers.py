@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
@@ -14,25 +13,16 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-import requests
-from moto.server import ThreadedMotoServer
+from loopback import running
 from project_copy import Project
+from s3_server import AWS, s3_bucket
 
 from stages.registry.remote import describe, set_up
 from yolo.files import digest
 
 SSHD = Path("/usr/sbin/sshd")
 BUCKET = "models"
-AWS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    # nobody's real settings take part
-    "AWS_CONFIG_FILE": "/nonexistent",
-    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-}
 PIPELINE = """\
 stages:
   train:
@@ -83,35 +73,20 @@ def folder_storage(folder: Path, url: str | None = None, **rest: object) -> Stor
 
 @contextmanager
 def s3_storage() -> Iterator[Storage]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    # what an earlier server in this process held is still there
-    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
-    client.create_bucket(Bucket=BUCKET)
+    with s3_bucket(BUCKET) as (client, endpoint):
 
-    def read(md5: str) -> bytes:
-        return client.get_object(Bucket=BUCKET, Key=f"dvc/{object_path(md5)}")["Body"].read()
+        def read(md5: str) -> bytes:
+            key = f"dvc/{object_path(md5)}"
+            return client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
-    def write(md5: str, content: bytes | None) -> None:
-        key = f"dvc/{object_path(md5)}"
-        if content is None:
-            client.delete_object(Bucket=BUCKET, Key=key)
-        else:
-            client.put_object(Bucket=BUCKET, Key=key, Body=content)
+        def write(md5: str, content: bytes | None) -> None:
+            key = f"dvc/{object_path(md5)}"
+            if content is None:
+                client.delete_object(Bucket=BUCKET, Key=key)
+            else:
+                client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
-    try:
         yield Storage(f"s3://{BUCKET}/dvc", read, write, {"endpoint": endpoint}, AWS)
-    finally:
-        server.stop()
 
 
 @contextmanager
@@ -153,15 +128,10 @@ def http_storage(folder: Path) -> Iterator[Storage]:
         def log_message(self, format: str, *args: object) -> None:
             del format, args
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    handler = partial(Quiet, directory=str(folder))
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         url = f"http://127.0.0.1:{server.server_address[1]}/store"
         yield folder_storage(folder / "store", url, push_url=str(folder / "store"))
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def new_key(path: Path) -> Path:
@@ -184,46 +154,6 @@ def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
             if attempt.connect_ex(("127.0.0.1", port)) == 0:
                 return
     raise AssertionError(f"the server ended with {server.returncode}")
-
-
-class Relay:
-    """A TCP relay to a server; calls back when a client has sent `after` bytes through it."""
-
-    def __init__(self, port: int, after: int, then: Callable[[], None]) -> None:
-        self._target, self._after, self._then = port, after, then
-        self._sent = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            for source, sink, counted in ((client, server, True), (server, client, False)):
-                threading.Thread(
-                    target=self._forward, args=(source, sink, counted), daemon=True
-                ).start()
-
-    def _forward(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
-        try:
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-                if counted:
-                    before, self._sent = self._sent, self._sent + len(data)
-                    if before < self._after <= self._sent:
-                        self._then()
-        except OSError:
-            pass
-        finally:
-            for end in (source, sink):
-                end.close()
 
 
 # One process for several steps: starting DVC takes longer than any of them.

@@ -16,9 +16,7 @@ import pytest
 import requests
 from project_copy import SETTINGS, Project
 from remote_servers import (
-    AWS,
     WEIGHTS,
-    Relay,
     Storage,
     clone_with_first,
     folder_storage,
@@ -31,6 +29,7 @@ from remote_servers import (
     ssh_storage,
     toy_project,
 )
+from s3_server import AWS, Wire
 
 from yolo.errors import UserError
 from yolo.versions import fetch
@@ -178,7 +177,8 @@ def test_a_push_killed_half_way_is_finished_by_the_next(
         running: list[subprocess.Popen[bytes]] = []
         address = storage.options["endpoint"] if kind == "s3" else storage.url
         port = int(address.rpartition(":")[2].partition("/")[0])
-        relay = Relay(port, 8 << 20, lambda: running[0].send_signal(signal.SIGKILL))
+        relay = Wire(port)
+        relay.watch(8 << 20, lambda: running[0].send_signal(signal.SIGKILL))
         slow = address.replace(f":{port}", f":{relay.port}")
         relayed = (
             replace(storage, options={"endpoint": slow})

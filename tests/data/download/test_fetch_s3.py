@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
+from s3_server import AWS, s3_bucket
 
 from yolo.data.download import remote_file
 from yolo.data.download.descriptor import Archive
@@ -34,24 +36,13 @@ PATIENCE = Patience(attempts=2, sleep=lambda seconds: None)
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A bucket that holds `voc/set.tar`; its address and account are in the environment."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    filesystem = s3fs.S3FileSystem()
-    filesystem.makedirs(BUCKET, exist_ok=True)
-    filesystem.pipe(f"{BUCKET}/voc/set.tar", DATA)
-    try:
-        yield
-    finally:
+    with s3_bucket(BUCKET) as (client, endpoint):
+        for name, value in {**AWS, "AWS_ENDPOINT_URL": endpoint}.items():
+            monkeypatch.setenv(name, value)
+        client.put_object(Bucket=BUCKET, Key="voc/set.tar", Body=DATA)
         s3fs.S3FileSystem.clear_instance_cache()
-        server.stop()
+        yield
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_an_archive_comes_from_s3(store: None, tmp_path: Path) -> None:

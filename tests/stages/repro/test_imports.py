@@ -3,12 +3,12 @@
 import hashlib
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import running
 
 from stages.repro.imports import update_imports
 from stages.repro.plan import read_plan
@@ -46,13 +46,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def source() -> Iterator[Source]:
-    server = Source()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(Source()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""A server of the S3 protocol on loopback, and a wire to it that can be cut."""
+"""A server of the S3 protocol on loopback, and a wire to a server that can be cut or watched."""
 
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,14 @@ from moto.server import ThreadedMotoServer
 
 BUCKET = "states"
 ADDRESS = f"s3://{BUCKET}/training"
+AWS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    # nobody's real settings take part
+    "AWS_CONFIG_FILE": "/nonexistent",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+}
 
 
 class Wire:
@@ -24,6 +32,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._room: int | None = None
+        self._then: Callable[[], None] | None = None
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -32,6 +41,10 @@ class Wire:
         self._room = after
         if not after:
             self._drop()
+
+    def watch(self, after: int, then: Callable[[], None]) -> None:
+        """Call `then` once `after` more bytes have been sent to the server."""
+        self._room, self._then = after, then
 
     def mend(self) -> None:
         self._room = None
@@ -66,9 +79,12 @@ class Wire:
             while data := source.recv(1 << 16):
                 if counted and self._room is not None:
                     self._room -= len(data)
-                    if self._room <= 0:
+                    if self._room <= 0 and self._then is None:
                         self._drop()
                         return
+                    if self._room <= 0 and self._then is not None:
+                        self._room, then, self._then = None, self._then, None
+                        then()
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -102,33 +118,35 @@ class Server:
 
 
 @contextmanager
-def s3_server() -> Iterator[Server]:
+def s3_bucket(name: str) -> Iterator[tuple[Any, str]]:
+    """A client of a server with one empty bucket, and the server's address."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    # what an earlier server in this process held is still there
-    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
-    client.create_bucket(Bucket=BUCKET)
-    wire = Wire(port)
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{wire.port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        # nobody's real settings take part
-        "AWS_CONFIG_FILE": "/nonexistent",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    }
     try:
-        yield Server(client, endpoint, wire, environment)
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        # what an earlier server in this process held is still there
+        requests.post(f"{endpoint}/moto-api/reset", timeout=10)
+        client.create_bucket(Bucket=name)
+        yield client, endpoint
     finally:
-        wire.close()
         server.stop()
+
+
+@contextmanager
+def s3_server() -> Iterator[Server]:
+    """A bucket for states of trainings, reached over a wire."""
+    with s3_bucket(BUCKET) as (client, endpoint):
+        wire = Wire(int(endpoint.rpartition(":")[2]))
+        environment = {**AWS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{wire.port}"}
+        try:
+            yield Server(client, endpoint, wire, environment)
+        finally:
+            wire.close()
