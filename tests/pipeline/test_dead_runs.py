@@ -26,13 +26,10 @@ def receiver() -> Iterator[Receiver]:
 def site(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     # in months: nothing starts but what a test asks for
     month = (datetime.now(UTC).month + 5) % 12 + 1
-    # clone and environment take less, on a busy machine too
-    sooner = ("PENDING = timedelta(minutes=30)", "PENDING = timedelta(minutes=4)")
     with open_site(
         tmp_path_factory.mktemp("site"),
         cron=f"0 2 1 {month} *",
         webhook=receiver.url,
-        changes={"stages/flow/automations.py": sooner},
     ) as opened:
         yield opened
 
@@ -111,13 +108,6 @@ def expect_death(site: Site, run: str, receiver: Receiver, killed: float) -> Non
     assert text.startswith(f"{name} is dead: ")
 
 
-def cancel(site: Site, run: str) -> None:
-    """Cancel a run; return when it is over."""
-    site.prefect("flow-run", "cancel", run)
-    until(lambda: state(site, run) not in ("RUNNING", "CANCELLING"), site, 180)
-    assert state(site, run) == "CANCELLED"
-
-
 def test_all_three_killed(site: Site, receiver: Receiver) -> None:
     run = ask_for_a_long_training(site)
     trainers = at_work(site)
@@ -152,37 +142,3 @@ def test_the_flow_killed(site: Site, receiver: Receiver) -> None:
     assert psutil.wait_procs(trainers, 90)[1] == []
     expect_death(site, run, receiver, killed)
     expect_the_next_run_to_complete(site)
-
-
-def test_the_worker_killed(site: Site) -> None:
-    """The run goes on, hears of a cancellation, and a second worker takes the next one."""
-    run = ask_for_a_long_training(site)
-    trainers = at_work(site)
-    kill(site, WORKER)
-    site.start_worker()
-    assert psutil.wait_procs(trainers, 5)[1] != []
-    cancel(site, run)
-    assert psutil.wait_procs(trainers, 30)[1] == []
-    expect_the_next_run_to_complete(site)
-
-
-def test_the_server_killed(site: Site) -> None:
-    """The run goes on, and its slots are free when it has ended."""
-    run = ask_for_a_long_training(site)
-    trainers = at_work(site)
-    kill(site, SERVER)
-    site.start_server()
-    assert state(site, run) == "RUNNING"
-    assert psutil.wait_procs(trainers, 5)[1] != []
-    cancel(site, run)
-    assert psutil.wait_procs(trainers, 30)[1] == []
-    expect_the_next_run_to_complete(site)
-
-
-def test_a_run_that_stays_pending_is_declared_dead(site: Site, receiver: Receiver) -> None:
-    """A node that never comes: nobody works for that pool here."""
-    site.prefect("deployment", "run", "reproduce/gpu-kubernetes")
-    (run,) = (one["id"] for one in site.runs("gpu-kubernetes"))
-    body = {"state": {"type": "PENDING"}, "force": True}
-    requests.post(f"{site.api}/flow_runs/{run}/set_state", json=body, timeout=30).raise_for_status()
-    expect_death(site, run, receiver, time.monotonic())

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -156,21 +156,15 @@ def exported(name: str) -> str:
 
 
 @contextmanager
-def open_site(
-    folder: Path, cron: str, webhook: str = "", changes: Mapping[str, tuple[str, str]] | None = None
-) -> Iterator[Site]:
+def open_site(folder: Path, cron: str, webhook: str = "") -> Iterator[Site]:
     """A site whose `nightly` runs by `cron`; server and worker are alive.
 
-    `webhook`: the address that is told; `changes`: file → text in it and what takes its place.
+    `webhook`: the address that is told.
     """
     project = copy_of_project(folder / "author")
     project.run("dvc", "remote", "add", "--default", "store", str(folder / "store"))
     plan = project.root / "prefect.yaml"
     plan.write_text(plan.read_text().replace("cron: 0 2 * * *", f'cron: "{cron}"'))
-    for path, (old, new) in (changes or {}).items():
-        content = (project.root / path).read_text()
-        assert old in content
-        (project.root / path).write_text(content.replace(old, new))
     project.commit()
     project.run("git", "clone", "--quiet", "--bare", str(project.root), str(folder / "git.git"))
     site = Site(folder, project)
