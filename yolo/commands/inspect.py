@@ -30,7 +30,7 @@ NetworkName = Annotated[
 Width = Annotated[
     float | None, typer.Option(min=0.01, help="Factor on the channels; default: model.width.")
 ]
-Kind = Literal["paper", "convolutional"]
+Kind = Literal["paper", "convolutional", "pyramid"]
 Head = Annotated[
     Kind | None,
     typer.Option(help="Layers trained on boxes only; by default model.head, or the network's own."),

@@ -10,7 +10,7 @@ Network = Annotated[str, Field(min_length=1)]
 """A name that `yolo.model.network.networks` knows."""
 Width = Annotated[float, Field(gt=0, le=2)]
 """Factor on the number of channels of each hidden layer; 1 is the network as published."""
-Head = Literal["paper", "convolutional"] | None
+Head = Literal["paper", "convolutional", "pyramid"] | None
 """The layers that are trained on boxes only; null: the network's own (docs/networks.md)."""
 InputSize = Annotated[int, Field(ge=32)]
 """Side of the square input of the detector in pixels."""

@@ -36,6 +36,49 @@ def test_the_papers_head_fits_any_backbone_and_grid(network: str) -> None:
     assert detector.eval()(torch.zeros(1, 3, 224, 224, device="meta")).shape == (1, 5 * 5 * 12)
 
 
+WITH_STRIDE_32 = [name for name in NAMES if name != "nano"]
+
+
+@pytest.mark.parametrize("network", WITH_STRIDE_32)
+def test_a_pyramid_head_has_cells_of_16_pixels_on_any_backbone_of_stride_32(network: str) -> None:
+    detector = meta(network, "pyramid", 224, 14)
+    assert detector.eval()(torch.zeros(1, 3, 224, 224, device="meta")).shape == (1, 14 * 14 * 12)
+    detector.check()
+
+
+def test_a_pyramid_head_sees_the_coarse_map_and_the_fine_one() -> None:
+    """The vector of a cell depends on both maps; a detector read from its file gives the same."""
+    detector = build_detector(
+        DetectorSpec("efficientnet_lite0", 1.0, 64, 4, 1, ("a",)), 0, "pyramid"
+    ).eval()
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, 1280, 2, 2, generator=generator).requires_grad_()
+    fine = torch.randn(1, 112, 4, 4, generator=generator).requires_grad_()
+    reduced = detector.head[0](coarse)
+    merged = detector.head[1]((reduced, fine))
+    assert merged.shape == (1, 256 + 112, 4, 4)
+    assert torch.equal(merged[:, 256:], fine)
+    assert torch.equal(merged[:, :256, 2:, :2], reduced[:, :, 1:, :1].expand(-1, -1, 2, 2))
+    detector.head[2:](merged).sum().backward()
+    assert coarse.grad is not None and coarse.grad.abs().min() > 0
+    assert fine.grad is not None and fine.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "grid", "said"),
+    [
+        ("nano", 320, 20, "no map of stride 32; take head convolutional"),
+        ("efficientnet_lite0", 336, 21, "take grid 20 with input_size 320, or grid 22"),
+        ("efficientnet_lite0", 320, 10, "grid 20 with input_size 320 would fit"),
+    ],
+)
+def test_a_pyramid_head_that_cannot_be_says_what_fits(
+    network: str, size: int, grid: int, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        meta(network, "pyramid", size, grid)
+
+
 def test_the_map_of_a_convolutional_head_is_the_widest_of_its_stride() -> None:
     """The convolution that expands the map for the first block of the next stride is taken, too."""
     channels = {
@@ -122,7 +165,7 @@ def test_an_update_changes_nothing_of_what_is_frozen(network: str) -> None:
     }
     layers = [layer for stage in stages(detector.backbone)[:2] for layer in stage]
     names = {id(v): name for name, v in detector.state_dict(keep_vars=True).items()}
-    expected = {names[id(t)] for layer in layers for t in (*layer.parameters(), *layer.buffers())}
+    expected = {names[id(t)] for layer in layers for t in layer.state_dict(keep_vars=True).values()}
     assert kept == expected
 
 
@@ -137,3 +180,25 @@ def test_frozen_layers_stay_so_when_training_is_switched_on_and_off() -> None:
 def test_more_stages_than_the_backbone_has_are_an_error() -> None:
     with pytest.raises(UserError, match=r"frozen_stages is 5; .* has 4 stages here"):
         frozen(5)
+
+
+@pytest.mark.parametrize("size", [224, 320, 300])
+def test_freezing_folds_batch_normalisation_without_changing_what_is_predicted(size: int) -> None:
+    """Of even and of odd maps, whose margins differ; what is saved stays as it was."""
+    spec = DetectorSpec("efficientnet_lite0", 1.0, size, 5, 1, ("a",))
+    detector = build_detector(spec, 0, "paper").eval()
+    generator = torch.Generator().manual_seed(1)
+    for name, value in detector.state_dict().items():
+        if "running_mean" in name:
+            value.normal_(0, 0.5, generator=generator)
+        if "running_var" in name:
+            value.uniform_(0.5, 2, generator=generator)
+    images = torch.rand(2, 3, size, size, generator=generator)
+    saved = {name: value.clone() for name, value in detector.state_dict().items()}
+    with torch.no_grad():
+        plain = detector(images)
+        detector.freeze(5)
+        assert not torch.equal(detector(images), plain), "nothing was folded"
+        assert torch.allclose(detector(images), plain, rtol=1e-5, atol=1e-5 * plain.abs().max())
+    assert detector.state_dict().keys() == saved.keys()
+    assert all(torch.equal(value, saved[name]) for name, value in detector.state_dict().items())

@@ -26,6 +26,7 @@ from yolo.model.network.layer_specs import (
     Row,
     SameConv,
     Shape,
+    UpsampleConcat,
 )
 from yolo.model.network.layers import BatchNorm, Layer
 
@@ -220,7 +221,7 @@ def _as_network(detector: Detector, side: int) -> nn.Sequential:
 
 def _known(layer: Any) -> bool:
     """Whether the original has such a layer (its [detection] reads a connected one)."""
-    foreign = CellMap | SameConv | InvertedResidual | Expansion
+    foreign = CellMap | SameConv | InvertedResidual | Expansion | UpsampleConcat
     return isinstance(layer, Layer) and not isinstance(layer.row, foreign)
 
 

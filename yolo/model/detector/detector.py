@@ -14,8 +14,9 @@ from yolo.model.detector import heads
 from yolo.model.network import backbones, layer_specs, weights
 from yolo.model.network.backbones import Backbone
 from yolo.model.network.build import initialise, make_network, stack
-from yolo.model.network.layer_specs import Row
-from yolo.model.network.layers import Convolutional, InputRange
+from yolo.model.network.layer_specs import Row, UpsampleConcat
+from yolo.model.network.layers import Convolutional, InputRange, Merge
+from yolo.model.network.mobile_layers import SameConvolution
 from yolo.model.network.networks import input_range
 from yolo.model.network.output_layers import Cells
 
@@ -57,17 +58,27 @@ class Detector(nn.Module):
         self.input_range = InputRange(input_range)
         side = spec.input_size
         self.backbone, shape = backbones.make_backbone(backbone, (3, side, side))
+        self._fine: int | None = None
+        if any(isinstance(row, UpsampleConcat) for row in head):
+            self._fine, _ = backbones.fine_map(self.backbone)
         self.head, self._output = stack(head, shape)
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict."""
-        return self.head(self.backbone(self.input_range(images)))
+        x = self.input_range(images)
+        if self._fine is None:
+            return self.head(self.backbone(x))
+        fine = self.backbone[: self._fine](x)
+        x = self.backbone[self._fine :](fine)
+        for layer in self.head:
+            x = layer((x, fine)) if isinstance(layer, Merge) else layer(x)
+        return x
 
     def freeze(self, stages: int) -> None:
         """Train nothing of the first stages of the backbone, and keep their running statistics.
 
         A stage ends where the map is halved: the first n stages are all layers whose map has a
-        stride of at most 2^n. UserError when the backbone has fewer.
+        stride of at most 2^n. Load weights before. UserError when the backbone has fewer.
         """
         found = backbones.stages(self.backbone)
         if stages > len(found):
@@ -78,6 +89,9 @@ class Detector(nn.Module):
         self._frozen = [layer for stage in found[:stages] for layer in stage]
         for layer in self._frozen:
             layer.requires_grad_(False)
+            for part in layer.modules():
+                if isinstance(part, SameConvolution):
+                    part.fold()
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
@@ -134,6 +148,8 @@ def build_detector(spec: DetectorSpec, seed: int = 0, head: heads.Kind | None = 
             rows = heads.paper_rows(spec.network, spec.width, grid=spec.grid, **outputs)
             return Detector(spec, input_range(spec.network), backbone, rows)
         stride = _stride(spec, heads.strides(spec.network, head))
+        if kind == "pyramid":
+            return _with_pyramid(spec, backbone)
         begin = backbones.cut(backbone, stride)
         with torch.device("meta"):
             _, shape = backbones.make_backbone(begin, (3, spec.input_size, spec.input_size))
@@ -147,6 +163,27 @@ def build_detector(spec: DetectorSpec, seed: int = 0, head: heads.Kind | None = 
     if isinstance(detector.head[-1], Cells):
         _start_near_zero(detector.head[-2], generator)
     return detector
+
+
+def _with_pyramid(spec: DetectorSpec, backbone: Backbone) -> Detector:
+    if spec.grid % 2:
+        raise UserError(
+            f"model.grid {spec.grid} does not fit model.head pyramid, which needs an even one: "
+            f"take grid {spec.grid - 1} with input_size {16 * (spec.grid - 1)}, or grid "
+            f"{spec.grid + 1} with input_size {16 * (spec.grid + 1)}"
+        )
+    begin = backbones.cut(backbone, 2 * heads.strides(spec.network, "pyramid")[0])
+    with torch.device("meta"):
+        module, _ = backbones.make_backbone(begin, (3, spec.input_size, spec.input_size))
+    try:
+        _, channels = backbones.fine_map(module)
+    except ValueError:
+        raise UserError(
+            f"model.head pyramid does not fit network {spec.network}: its backbone has no map of "
+            "stride 32; take head convolutional"
+        ) from None
+    rows = heads.pyramid_rows(channels, spec.width, boxes=spec.boxes, classes=len(spec.classes))
+    return Detector(spec, input_range(spec.network), begin, rows)
 
 
 def save_detector(path: Path, detector: Detector, **extras: Any) -> None:

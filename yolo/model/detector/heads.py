@@ -2,6 +2,7 @@
 
 Connected output: the last layer sees the whole map, so the grid S is a free choice. Convolutional
 output: each location of the last map is a cell, so S is the input's side divided by the stride.
+Pyramid: as a convolutional output of stride 16, on the last maps of stride 16 and 32 together.
 Sources: as for `yolo.model.network.networks`.
 """
 
@@ -15,11 +16,12 @@ from yolo.model.network.layer_specs import (
     Dropout,
     Local,
     Row,
+    UpsampleConcat,
     scaled,
 )
 from yolo.model.network.networks import check_name, conv
 
-Kind = Literal["paper", "convolutional"]
+Kind = Literal["paper", "convolutional", "pyramid"]
 _CHANNELS = 256
 """Of the convolutional head's hidden layers."""
 
@@ -58,7 +60,9 @@ def own_kind(network: str) -> Kind:
 
 
 def strides(network: str, kind: Kind | None) -> tuple[int, ...]:
-    """The strides (pixels per cell) that a convolutional head may have; `kind` None: its own."""
+    """The strides (pixels per cell) that a head of convolutions may have; `kind` None: its own."""
+    if kind == "pyramid":
+        return (16,)
     return (16, 32) if kind else _STRIDES[network]
 
 
@@ -87,5 +91,19 @@ def convolutional_rows(
     hidden = scaled((one, three), width)
     if isinstance(hidden[0], Conv) and channels <= hidden[0].filters:
         hidden = hidden[1:]
+    return *hidden, *_output(boxes, classes)
+
+
+def pyramid_rows(channels: int, width: float, *, boxes: int, classes: int) -> tuple[Row, ...]:
+    """A 1x1 convolution, the merge with an earlier map of these channels, a 1x1, a 3x3, the output.
+
+    The layers between two scales of YOLOv3.
+    """
+    one, three = (conv(_CHANNELS, size, batch_norm=True) for size in (1, 3))
+    hidden = scaled((one, UpsampleConcat(channels), one, three), width)
+    return *hidden, *_output(boxes, classes)
+
+
+def _output(boxes: int, classes: int) -> tuple[Row, ...]:
     output = Conv(classes + 5 * boxes, 1, padding=0, activation="linear")
-    return *hidden, output, CellMap(boxes, classes)
+    return output, CellMap(boxes, classes)

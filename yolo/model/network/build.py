@@ -27,6 +27,7 @@ from yolo.model.network.layer_specs import (
     SameConv,
     Shape,
     Softmax,
+    UpsampleConcat,
 )
 from yolo.model.network.layers import (
     AveragePooling,
@@ -37,6 +38,7 @@ from yolo.model.network.layers import (
     Layer,
     LocallyConnected2d,
     MaxPooling,
+    Merge,
     SoftmaxLayer,
 )
 from yolo.model.network.mobile_layers import (
@@ -63,8 +65,9 @@ _LAYERS: dict[type[Row], Callable[[Any, Shape], Layer]] = {
     SameConv: SameConvolution,
     InvertedResidual: InvertedResidualBlock,
     Expansion: ExpansionOnly,
+    UpsampleConcat: Merge,
 }
-_NEED_MAPS = (Conv, MaxPool, Local, AvgPool, Crop)
+_NEED_MAPS = (Conv, MaxPool, Local, AvgPool, Crop, UpsampleConcat)
 
 
 def make_layer(row: Row, shape: Shape) -> Layer:

@@ -192,9 +192,23 @@ class Expansion:
         return f"expansion x{self.expansion}"
 
 
+@dataclass(frozen=True)
+class UpsampleConcat:
+    """Double the sides of the map (nearest) and append the channels of an earlier map of that size.
+
+    The merge of a feature pyramid (Lin et al., 2017; YOLOv3's route and upsample layers).
+    """
+
+    channels: int
+    """Of the earlier map."""
+
+    def __str__(self) -> str:
+        return f"upsample, concat {self.channels}"
+
+
 Row = (
     Conv | MaxPool | Local | Connected | Dropout | AvgPool | Softmax | Crop | Detection | CellMap
-    | BoxRoots | SameConv | InvertedResidual | Expansion
+    | BoxRoots | SameConv | InvertedResidual | Expansion | UpsampleConcat
 )  # fmt: skip
 _KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in get_args(Row)}
 

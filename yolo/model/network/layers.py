@@ -22,6 +22,7 @@ from yolo.model.network.layer_specs import (
     Row,
     Shape,
     Softmax,
+    UpsampleConcat,
 )
 
 _ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
@@ -331,6 +332,21 @@ class CentreCrop(Layer):
         top, left = (x.shape[2] - row.height) // 2, (x.shape[3] - row.width) // 2
         x = x[:, :, top : top + row.height, left : left + row.width]
         return 2 * x - 1 if row.adjust else x
+
+
+class Merge(Layer):
+    """A map of twice the sides, with the channels of an earlier map behind its own."""
+
+    row: UpsampleConcat
+
+    def __init__(self, row: UpsampleConcat, shape: Shape) -> None:
+        channels, height, width = shape
+        super().__init__(row, shape, (channels + row.channels, 2 * height, 2 * width))
+
+    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """(N, C, H, W) and the earlier (N, E, 2H, 2W) to (N, C + E, 2H, 2W)."""
+        coarse, fine = maps
+        return torch.cat([F.interpolate(coarse, scale_factor=2.0, mode="nearest"), fine], dim=1)
 
 
 def shape_text(shape: Shape) -> str:
