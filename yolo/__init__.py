@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yolo.hub import load as load
 
-# OpenMP reads this when PyTorch is imported. Threads that wait for each other then sleep at once.
-# By default they spin for milliseconds, hundreds of times in a training step, and where other
-# programs run, the thread that they wait for does not get their core.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# GNU's OpenMP reads this when PyTorch is imported. Threads that wait for each other then spin for
+# some microseconds before they sleep. By default they spin for milliseconds, hundreds of times in a
+# training step, and where other programs run, the awaited thread does not get their core.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def __getattr__(name: str) -> Any:
