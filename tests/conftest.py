@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from yolo.metrics.voc_ap import Detections, Truth
 os.environ.setdefault("YOLO_TRACKING", "disabled")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell without job control starts its background processes deaf to SIGINT, and they pass that on
+# to theirs. The commands that tests interrupt must hear it however the tests were started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples everywhere, however busy the machine is, and no folder of earlier ones.
 settings.register_profile("project", derandomize=True, deadline=None, database=None)

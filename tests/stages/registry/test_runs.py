@@ -1,6 +1,8 @@
 """`yolov1 runs` and `yolov1 compare` on small runs, made by the real Git and DVC."""
 
+import itertools
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -34,9 +36,19 @@ HALF = 6 / 11
 ALL, SOME = range(4), range(2)
 
 
+_SECONDS = itertools.count(1_700_000_000)
+"""Dates of commits, each later than the one before: rows are in the order of their dates."""
+
+
 def git(*arguments: str) -> str:
     who = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-    done = subprocess.run(["git", *who, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", *who, *arguments],
+        env=os.environ | {"GIT_COMMITTER_DATE": f"@{next(_SECONDS)} +0000"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.strip()
 
 
