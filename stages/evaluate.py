@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stages.common.entry import read_inputs, run
 from yolo.data.store import images
@@ -21,7 +20,6 @@ from yolo.evaluation.analysis.confusion import BACKGROUND
 from yolo.evaluation.report import detector_report, examples
 from yolo.files import digest, replacing, replacing_folder, write_json, write_metrics
 from yolo.metrics.inputs import read_truth, to_columns
-from yolo.metrics.voc_ap import Detections
 from yolo.model.detector.detector import load_detector
 from yolo.model.detector.predict import ImageArray, detect_split
 from yolo.model.network import weights
@@ -108,18 +106,19 @@ def main() -> None:
         _write_errors(temporary, results)
     with replacing(REPORTS / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-    write_json(REPORTS / "details.json", analysis.details(results))
+    details = analysis.details(results)
+    write_json(REPORTS / "details.json", details)
     write_metrics(REPORTS / "metrics.json", analysis.headline(results))
     track(
         settings,
         wanted.model_dump() | {"sha256": hashes},
-        analysis.details(results),
+        details,
         [
             Example(
                 name=own.name,
                 image=read_published(own.number),
                 classes=clean.classes,
-                boxes=detections.box[rows := _rows_shown(detections, own.number, wanted)],
+                boxes=detections.box[rows := examples.rows_shown(results, detections, own.number)],
                 labels=detections.label[rows],
                 scores=detections.score[rows],
                 true_boxes=split.boxes(own.number),
@@ -153,13 +152,6 @@ def track(
     tracker.log(0, {name: value for name, value in flatten(numbers) if value is not None})
     tracker.log_examples(0, shown)
     tracker.close()
-
-
-def _rows_shown(detections: Detections, image: int, wanted: Evaluate) -> NDArray[np.intp]:
-    """Rows of the detections in an image that the report draws."""
-    return np.flatnonzero(
-        (detections.image == image) & (detections.score > wanted.picture_threshold)
-    )
 
 
 def _write_curves(path: Path, results: analysis.Analysis) -> None:

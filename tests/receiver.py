@@ -1,10 +1,11 @@
 """A receiver of webhooks on loopback."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from loopback import running
 
 
 class Receiver(HTTPServer):
@@ -33,12 +34,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def listening() -> Iterator[Receiver]:
     """A receiver that answers in a thread of its own."""
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with running(Receiver()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

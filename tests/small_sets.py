@@ -69,6 +69,15 @@ def voc_set(
     return files
 
 
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files by their paths in `folder`; return it."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
 def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
     """Pack the files."""
     path.parent.mkdir(parents=True, exist_ok=True)

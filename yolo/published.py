@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from yolo.data.download.descriptor import PublishedFile
 from yolo.data.download.fetch import Patience, complete
+from yolo.data.download.huggingface import hub_api
 from yolo.data.download.remote_file import TransferError
 from yolo.errors import UserError
 from yolo.files import digest, replacing
@@ -149,11 +150,11 @@ def _on_web(source: str) -> PublishedFile:
 def _on_hub(source: str) -> tuple[PublishedFile, str | None]:
     """Ask the Hub for address, size and SHA-256 of the weights; and the user's token."""
     wanted = parse_repository(source)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import HfApi, get_token, hf_hub_url
+    api = hub_api(hub_endpoint())
+    from huggingface_hub import get_token, hf_hub_url
 
     try:
-        about = HfApi(endpoint=hub_endpoint()).model_info(
+        about = api.model_info(
             wanted.name,
             revision=wanted.revision,
             files_metadata=True,

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.registry.versions import interval_of
+
 LICENCE_FILE = "LICENSE.md"
 """What a head with `license: other` refers to; it lies beside the card on the Hub."""
 
@@ -94,10 +96,8 @@ def head(
 
 
 def _interval(scores: Mapping[str, Any], key: str) -> list[float] | None:
-    bounds = scores.get("interval_95", {}).get(key)
-    if not bounds or None in bounds.values():
-        return None
-    return [round(bounds["low"], 6), round(bounds["high"], 6)]
+    interval = interval_of(scores, key)
+    return [round(bound, 6) for bound in interval] if interval else None
 
 
 def _licence(sets: Iterable[TrainedOn]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.registry import ledger
-from stages.registry.versions import SCORES, out_hashes
+from stages.registry.versions import SCORES, interval_of, out_hashes
 from stages.repro.changes import is_code
 from stages.repro.git import git, read_at
 from yolo.errors import UserError
@@ -83,8 +83,6 @@ def read(names: tuple[str, ...], commit: str, root: Path = Path()) -> Revision:
     yaml = YAML(typ="safe", pure=True)
     file, metric = SCORES["detector"]
     scores = json.loads(read_at(commit, file, root) or "{}")
-    bounds = scores.get("interval_95", {}).get(metric) or {}
-    has_interval = None not in (bounds.get("low"), bounds.get("high"))
     lock = read_at(commit, "dvc.lock", root) or ""
     stages = (yaml.load(lock) or {}).get("stages", {}).values()
     seconds, price = _cost(commit, root)
@@ -93,7 +91,7 @@ def read(names: tuple[str, ...], commit: str, root: Path = Path()) -> Revision:
         commit=commit,
         params=dict(flatten(yaml.load(read_at(commit, "params.yaml", root) or "{}") or {})),
         score=scores.get(metric),
-        interval=(bounds["low"], bounds["high"]) if has_interval else None,
+        interval=interval_of(scores, metric),
         hashes=out_hashes(lock),
         code={
             dep["path"]: dep.get("md5", "")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stages.registry.card_head import LICENCE_FILE
 from stages.registry.verify import verify
+from yolo.data.download.huggingface import hub_api
 from yolo.errors import UserError
 from yolo.published import hub_endpoint, hub_reason, parse_repository
 from yolo.versions import parse
@@ -40,10 +41,9 @@ def publish(tag: str, target: str) -> str:
     found = verify(tag)
     # Git LFS, not Xet: every server of the Hub's protocol speaks it, and a detector is small
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import CommitOperationAdd, HfApi
+    api = hub_api(hub_endpoint())
+    from huggingface_hub import CommitOperationAdd
 
-    api = HfApi(endpoint=hub_endpoint())
     loadable = f'yolo.load("hf:{repository}@{version}")'
     try:
         held = _held(api, repository, version)

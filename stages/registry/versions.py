@@ -1,6 +1,7 @@
 """The released models of a project: the Git tags `NAME@vX.Y.Z` and the files of their commits."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,12 @@ def _describe(root: Path, tag: str) -> Released:
     )
 
 
-def interval_of(details: dict[str, Any], metric: str) -> tuple[float, float] | None:
-    """The 95 % interval of a number in `details.json`, if it has one."""
+def interval_of(details: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
+    """The 95 % interval of a number in `details.json`, if it has one with two ends."""
     bounds = details.get("interval_95", {}).get(metric)
-    return (bounds["low"], bounds["high"]) if bounds else None
+    if not bounds or None in (bounds["low"], bounds["high"]):
+        return None
+    return bounds["low"], bounds["high"]
 
 
 def out_hashes(lock: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from judged_sets import BASE, DEFAULTS, ROOT, clean_set, image_folder
-from small_sets import annotation, picture, voc_set, write_tar
+from small_sets import annotation, picture, voc_set, write_folder, write_tar
 
 from yolo.data.archives import reader
 from yolo.data.validate import probe
@@ -18,14 +18,6 @@ from yolo.inspection.dataset import (
     Report,
     check,
 )
-
-
-def write_folder(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
 
 
 def short(report: Report) -> list[tuple]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from format_sets import FORMATS, examples
 from PIL import Image
-from small_sets import annotation, write_tar
+from small_sets import annotation, write_folder, write_tar
 
 from yolo.errors import UserError
 from yolo.evaluation.analysis import devkit
@@ -23,16 +23,9 @@ def small(tmp_path: Path, write_devkit: Callable[..., Path]) -> Path:
     return write_devkit(tmp_path / "VOC", truth, ["000001", "a b"], ["cat"])
 
 
-def write(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
-
-
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_gives_the_same_truth(tmp_path: Path, form: str) -> None:
-    known = read_annotations(write(tmp_path, FORMATS[form](examples())), "test")
+    known = read_annotations(write_folder(tmp_path, FORMATS[form](examples())), "test")
     assert known.classes == ("dog", "tabby cat")
     boxes = [box for one in examples()["test"].values() for _, box in one.objects]
     assert sorted(known.truth.box.tolist()) == sorted(map(list, boxes))
@@ -57,7 +50,7 @@ def test_a_namespace_loses_no_object(small: Path) -> None:
 
 
 def test_detections_may_name_an_image_by_its_last_part(tmp_path: Path) -> None:
-    known = read_annotations(write(tmp_path, FORMATS["coco"](examples())), "test")
+    known = read_annotations(write_folder(tmp_path, FORMATS["coco"](examples())), "test")
     path = tmp_path / "comp4_det_test_dog.txt"
     path.write_text("c2 0.5 1 1 9 9\ntest2017/c1 0.5 1 1 9 9\n")
     found = devkit.read_detections({"dog": path}, known.images, known.classes)
@@ -71,10 +64,12 @@ def test_boxes_count_the_pixels_that_predictions_count(small: Path) -> None:
     Image.new("RGB", (40, 30)).save(file, "JPEG", exif=exif)
     xml = {"filename": "000001.jpg"}
     stored = annotation([("cat", (1, 2, 9, 12))], size=(40, 30), **xml)
-    write(small, {"JPEGImages/000001.jpg": file.getvalue(), "Annotations/000001.xml": stored})
+    write_folder(
+        small, {"JPEGImages/000001.jpg": file.getvalue(), "Annotations/000001.xml": stored}
+    )
     assert read_annotations(small, "test").truth.box.tolist() == [[19, 1, 29, 9]]
     upright = annotation([("cat", (1, 2, 9, 12))], size=(30, 40), **xml)
-    write(small, {"Annotations/000001.xml": upright})
+    write_folder(small, {"Annotations/000001.xml": upright})
     assert read_annotations(small, "test").truth.box.tolist() == [[1, 2, 9, 12]]
 
 

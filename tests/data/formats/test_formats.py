@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from format_sets import FORMATS, examples
 from judged_sets import DETECTION
+from small_sets import write_folder
 
 from yolo.data.archives.reader import Archives
 from yolo.data.formats.layouts import read_index_of
@@ -16,14 +17,6 @@ from yolo.data.validate.write_clean import write_store
 from yolo.runtime.workers import Workers
 
 SPLITS = ["train", "val", "test"]
-
-
-def write(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
 
 
 def admitted(path: Path, clean: Path, **changes) -> tuple[ValidationResult, CleanSet]:
@@ -57,7 +50,9 @@ def content(clean: CleanSet) -> dict[str, list[tuple]]:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_gives_the_same_clean_data(tmp_path: Path, form: str) -> None:
-    result, clean = admitted(write(tmp_path / "set", FORMATS[form](examples())), tmp_path / "clean")
+    result, clean = admitted(
+        write_folder(tmp_path / "set", FORMATS[form](examples())), tmp_path / "clean"
+    )
     assert clean.classes == ("dog", "tabby cat")
     assert content(clean) == {
         split: sorted(

@@ -2,9 +2,21 @@
 
 import os
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from yolo.data.download.descriptor import Archive, Revision
 from yolo.errors import UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+def hub_api(endpoint: str | None = None) -> "HfApi":
+    """The Hub's own client, which sends no telemetry; `endpoint` None: the public Hub."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint)
 
 
 def parquet_files(dataset: Revision, endpoint: str | None = None) -> list[Archive]:
@@ -13,12 +25,12 @@ def parquet_files(dataset: Revision, endpoint: str | None = None) -> list[Archiv
     Raises:
         UserError: no such data set or revision, no parquet file in it, no answer.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import HfApi, hf_hub_url
+    api = hub_api(endpoint)
+    from huggingface_hub import hf_hub_url
 
     where = f"Hugging Face data set {dataset.repo} at {dataset.revision}"
     try:
-        about = HfApi(endpoint=endpoint).dataset_info(
+        about = api.dataset_info(
             dataset.repo, revision=dataset.revision, files_metadata=True, timeout=60
         )
     except Exception as error:

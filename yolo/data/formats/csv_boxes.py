@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from yolo.data.formats.annotations import FARTHEST, Annotation, Box, Object
+from yolo.data.formats.annotations import FARTHEST, Annotation, Object
 from yolo.data.formats.image_names import Images
 from yolo.data.formats.index import IMAGES, Files, Index, Limits, extension, visible
 from yolo.data.formats.set_annotations import Described, index_of
 from yolo.data.formats.split_names import split_called
 from yolo.data.formats.text_stream import lines_of
-from yolo.data.formats.voc_xml import read_numbers
+from yolo.data.formats.voc_xml import read_box, read_numbers
 from yolo.errors import UserError
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -159,7 +159,7 @@ def _read(files: Files, file: str, table: _Table, limits: Limits, before: int) -
 def _object(row: Sequence[str], table: _Table, number: int, line: int) -> Object:
     texts = [_number(row, table, side) for side in SIDES]
     shown = " ".join(text or "?" for text in texts)
-    return Object(number, _cell(row, table, "class"), _box(texts), f"{shown} (line {line})")
+    return Object(number, _cell(row, table, "class"), read_box(texts), f"{shown} (line {line})")
 
 
 def _are_shares(found: Sequence[Described]) -> bool:
@@ -168,14 +168,6 @@ def _are_shares(found: Sequence[Described]) -> bool:
     return any(side % 1 for box in boxes for side in box) and all(
         -_BEYOND <= side <= 1 + _BEYOND for box in boxes for side in box
     )
-
-
-def _box(texts: Sequence[str]) -> Box | None:
-    numbers = read_numbers(texts)
-    if numbers is None or not all(abs(number) < FARTHEST for number in numbers):
-        return None
-    xmin, ymin, xmax, ymax = numbers
-    return xmin, ymin, xmax, ymax
 
 
 def _size(row: Sequence[str], table: _Table) -> str | None:

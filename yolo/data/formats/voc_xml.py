@@ -125,7 +125,7 @@ def _object(node: Element, number: int) -> Object:
     return Object(
         number=number,
         name=_text(node, "name"),
-        box=_box(texts),
+        box=read_box(texts),
         box_text=" ".join(text or "?" for text in texts),
         difficult=_text(node, "difficult") or "0",
         truncated=_text(node, "truncated") or "0",
@@ -142,7 +142,8 @@ def read_numbers(texts: Sequence[str]) -> list[float] | None:
     return [float(text) for text in texts]
 
 
-def _box(texts: Sequence[str]) -> Box | None:
+def read_box(texts: Sequence[str]) -> Box | None:
+    """The two corners; None when a text is no plain number, or one beyond all images."""
     numbers = read_numbers(texts)
     if numbers is None or not all(abs(number) < FARTHEST for number in numbers):
         return None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from yolo.evaluation.analysis.analysis import Analysis
@@ -82,13 +83,18 @@ def show(
     return results
 
 
-def _draw(
-    analysis: Analysis, detections: Detections, found: np.ndarray, image: int, pixels: ImageArray
-) -> Image.Image:
+def rows_shown(analysis: Analysis, detections: Detections, image: int) -> NDArray[np.intp]:
+    """Rows of the detections that are drawn in an image, the best first."""
     rows = np.flatnonzero(
         (detections.image == image) & (detections.score > analysis.picture_threshold)
     )
-    rows = rows[np.argsort(-detections.score[rows], kind="stable")]
+    return rows[np.argsort(-detections.score[rows], kind="stable")]
+
+
+def _draw(
+    analysis: Analysis, detections: Detections, found: np.ndarray, image: int, pixels: ImageArray
+) -> Image.Image:
+    rows = rows_shown(analysis, detections, image)
     truth = analysis.truth
     objects = np.flatnonzero(truth.image == image)
     missed = ~found[objects] & ~truth.difficult[objects]

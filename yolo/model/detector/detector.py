@@ -172,7 +172,7 @@ def _with_pyramid(spec: DetectorSpec, backbone: Backbone) -> Detector:
             f"take grid {spec.grid - 1} with input_size {16 * (spec.grid - 1)}, or grid "
             f"{spec.grid + 1} with input_size {16 * (spec.grid + 1)}"
         )
-    begin = backbones.cut(backbone, 2 * heads.strides(spec.network, "pyramid")[0])
+    begin = backbones.cut(backbone, backbones.COARSE)
     with torch.device("meta"):
         module, _ = backbones.make_backbone(begin, (3, spec.input_size, spec.input_size))
     try:

@@ -11,7 +11,7 @@ from yolo.model.network.build import layer_shapes, stack
 from yolo.model.network.layer_specs import Expansion, InvertedResidual, Row, Shape
 from yolo.model.network.networks import TORCHVISION, backbone_rows, check_name
 
-_COARSE = 32
+COARSE = 32
 """Stride of the map that a pyramid head enlarges."""
 _SIDE = 256
 """Of the image on which strides are found."""
@@ -92,8 +92,8 @@ def fine_map(module: nn.Sequential) -> tuple[int, int]:
     ValueError unless the backbone goes on to stride 32.
     """
     found = stages(module)
-    if len(found) != _COARSE.bit_length() - 1:
-        raise ValueError(f"its stride is not {_COARSE}")
+    if len(found) != COARSE.bit_length() - 1:
+        raise ValueError(f"its stride is not {COARSE}")
     count = sum(len(stage) for stage in found[:-1])
     return count, layer_shapes(module, (3, _SIDE, _SIDE))[count - 1][0]
 
